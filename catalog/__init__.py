@@ -1,0 +1,1 @@
+"""What the dataset is: schemas, artifacts, pixels, card, statistics, loading. Imports none of ours."""

@@ -1,0 +1,149 @@
+"""The dataset's README: front matter that `load_dataset` follows, numbers, fields, and a picture.
+
+Everything in it is computed from the folder it describes; names of fields and their meanings come
+from the schema.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+from PIL import Image
+
+from catalog import schema, stats
+from catalog.load import features
+
+SHEET_COLUMNS, SHEET_ROWS, TILE_PX = 8, 5, 160
+_METADATA = {"catalog": schema.CATALOG, "taxa": schema.TAXA, "rejects": schema.REJECTS}
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+          (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
+
+
+def describe(
+    con: duckdb.DuckDBPyConnection, folder: Path, *, name: str, title: str, licence: str, release: str
+) -> None:
+    """Write README.md and contact_sheet.jpg into a finished dataset folder."""
+    numbers = stats.statistics(con, folder, release)
+    front = front_matter(folder, title=title, licence=licence, release=release)
+    sheet = contact_sheet(folder / "data" / release)
+    if sheet is not None:
+        sheet.save(folder / "contact_sheet.jpg", "JPEG", quality=85)
+    body = _body(numbers, name=name, title=title, with_sheet=sheet is not None)
+    (folder / "README.md").write_text(f"---\n{front}---\n\n{body}", encoding="utf-8")
+
+
+def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str:
+    """The YAML head of the card: configs, features and sizes."""
+    splits = [s for s in schema.SPLITS if list((folder / "data" / release).rglob(f"{s}-*.parquet"))]
+    configs, infos = [], []
+    patterns = {s: f"data/{release}/*/{s}-*.parquet" for s in splits}
+    if patterns:
+        configs.append({"config_name": "default", "default": True,
+                        "data_files": [{"split": s, "path": p} for s, p in patterns.items()]})  # fmt: skip
+        infos.append(_info(folder, "default", schema.DATA, patterns))
+    for config, table in _METADATA.items():
+        pattern = f"metadata/{release}/{config}-*.parquet"
+        configs.append({"config_name": config, "data_files": [{"split": "train", "path": pattern}]})
+        infos.append(_info(folder, config, table, {"train": pattern}))
+    n_images = sum(s["num_examples"] for s in infos[0]["splits"])
+    head = {
+        "pretty_name": title, "license": licence.lower(), "language": ["en", "la"],
+        "task_categories": ["image-classification", "zero-shot-image-classification"],
+        "tags": ["biology", "taxonomy", "species", "clip"],
+        "size_categories": [next((t for top, t in _SIZES if n_images < top), "n>1B")],
+        "configs": configs, "dataset_info": infos,
+    }  # fmt: skip
+    return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items())
+
+
+def _info(folder: Path, config: str, table: schema.Table, patterns: dict[str, str]) -> dict[str, Any]:
+    listed = []
+    for split, pattern in patterns.items():
+        files = sorted(folder.glob(pattern))
+        listed.append({"name": split, "num_bytes": sum(f.stat().st_size for f in files),
+                       "num_examples": sum(pq.read_metadata(f).num_rows for f in files)})  # fmt: skip
+    n_bytes = sum(s["num_bytes"] for s in listed)
+    kinds = [{"name": n, "dtype": "image" if f["_type"] == "Image" else f["dtype"]}
+             for n, f in features(table).items()]  # fmt: skip
+    return {"config_name": config, "features": kinds, "splits": listed,
+            "download_size": n_bytes, "dataset_size": n_bytes}  # fmt: skip
+
+
+def contact_sheet(data_dir: Path) -> Image.Image | None:
+    """A sheet of pictures spread over the tree: 8 × 5 tiles of 160 px, or None without pictures."""
+    found: dict[str, bytes] = {}
+    for path in sorted(data_dir.rglob("*.parquet")):
+        reader = pq.ParquetFile(path)
+        for batch in reader.iter_batches(64, columns=["image", "kingdom", "family", "canonicalName"]):
+            for row in batch.to_pylist():
+                key = f"{row['kingdom']}|{row['family']}|{row['canonicalName']}"
+                found.setdefault(key, row["image"]["bytes"])
+            if len(found) > 40 * SHEET_COLUMNS * SHEET_ROWS:
+                break
+    if not found:
+        return None
+    keys = sorted(found)
+    n_tiles = min(SHEET_COLUMNS * SHEET_ROWS, len(keys))
+    chosen = [keys[i * len(keys) // n_tiles] for i in range(n_tiles)]
+    n_rows = -(-n_tiles // SHEET_COLUMNS)
+    sheet = Image.new("RGB", (SHEET_COLUMNS * TILE_PX, n_rows * TILE_PX), "white")
+    for i, key in enumerate(chosen):
+        tile = Image.open(io.BytesIO(found[key])).convert("RGB")
+        side = min(tile.size)
+        left, top = (tile.width - side) // 2, (tile.height - side) // 2
+        square = tile.crop((left, top, left + side, top + side)).resize((TILE_PX - 4, TILE_PX - 4))
+        sheet.paste(square, (i % SHEET_COLUMNS * TILE_PX + 2, i // SHEET_COLUMNS * TILE_PX + 2))
+    return sheet
+
+
+def _body(numbers: dict[str, list[dict[str, Any]]], *, name: str, title: str, with_sheet: bool) -> str:
+    ranks = numbers["ranks"][0] if numbers["ranks"] else {"n_images": 0}
+    parts = [f"# {_plain(title)}\n"]
+    if with_sheet:
+        parts.append("![pictures of the dataset](contact_sheet.jpg)\n")
+    parts.append(
+        f"{ranks['n_images']:,} pictures with pixels, {ranks.get('n_species', 0):,} species, "
+        f"{ranks.get('n_genera', 0):,} genera, {ranks.get('n_families', 0):,} families. "
+        "Every picture keeps its own licence and credit line (`license`, `attribution`); rows that "
+        "may not be shipped stay in the config `catalog` with their address, and every row left out "
+        "is in `rejects` with its reason.\n"
+    )
+    parts.append('```python\nfrom datasets import load_dataset\n\n'
+                 f'data = load_dataset("{name}")  # or the path of this folder\n```\n')  # fmt: skip
+    for heading, key in (("Splits", "splits"), ("Sources", "sources"), ("Kingdoms", "kingdoms"),
+                         ("Licences", "licences"), ("Left out, and why", "rejects")):  # fmt: skip
+        parts.append(f"## {heading}\n\n{_table(numbers[key])}\n")
+    parts.append(
+        "Splits: groups of pictures (one organism, burst or near duplicate) never cross; `unseen` "
+        "holds whole genera that are in no other split by their own groups. `image_type`, "
+        "`museum_label`, `museum_score`, `animal_score` and `face_score` are null in this release: "
+        "the filters that fill them are not part of it yet.\n"
+    )
+    fields = [schema.FIELDS[n] for n in schema.DATA.columns]
+    rows = [{"field": f"`{f.name}`", "type": "image" if f.name == "image" else str(f.type),
+             "unit": f.unit or "", "meaning": f.meaning, "term": f.term or "",
+             "TreeOfLife-200M": f"`{f.tol200m}`" if f.tol200m else ""} for f in fields]  # fmt: skip
+    parts.append(f"## Fields\n\n{_table(rows)}\n")
+    return "\n".join(parts)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "none\n"
+    heads = list(rows[0])
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines += ["| " + " | ".join(_plain(row[h]) for h in heads) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> str:
+    """Text that Markdown and HTML show as it is."""
+    text = f"{value:,}" if isinstance(value, int) else str(value if value is not None else "")
+    for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
+        text = text.replace(old, new)
+    return text

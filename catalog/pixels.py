@@ -1,0 +1,140 @@
+"""The one decode path: bytes -> upright 8-bit sRGB picture, for hash, crop and shipped bytes.
+
+Stated choices: the first frame of an animation; EXIF orientation applied; embedded colour profiles
+converted to sRGB; CMYK through its profile, else Pillow's formula; 16-bit grey scaled to 8; alpha
+laid over white. A picture that would be larger than the pixel limit is refused before decoding.
+Shipped bytes carry no location: only creator, copyright and description survive from EXIF.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 200_000_000
+Image.MAX_IMAGE_PIXELS = None  # the limit above is checked before decoding, for every format
+MIN_CROP_PX = 2
+_SRGB = ImageCms.createProfile("sRGB")
+_KEPT_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Copyright)
+_MAGIC = (
+    (0, b"\xff\xd8\xff", "image/jpeg"), (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"GIF87a", "image/gif"), (0, b"GIF89a", "image/gif"), (0, b"II*\0", "image/tiff"),
+    (0, b"MM\0*", "image/tiff"), (0, b"BM", "image/bmp"), (8, b"WEBP", "image/webp"),
+    (4, b"ftypavif", "image/avif"), (4, b"ftypavis", "image/avif"), (4, b"ftypheic", "image/heic"),
+    (4, b"ftypmif1", "image/heif"), (0, b"\0\0\0\x0cjP  ", "image/jp2"),
+)  # fmt: skip
+_FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF", "JPEG2000")
+
+
+class Undecodable(Exception):
+    """A picture that cannot be shown; the text is a short reason for the rejects table."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: RGB, upright, and what of its EXIF may be kept."""
+
+    image: Image.Image
+    exif: bytes
+
+
+def media_type(head: bytes) -> str | None:
+    """Media type by magic number, or None when the bytes are no picture we know."""
+    for offset, magic, kind in _MAGIC:
+        if head[offset : offset + len(magic)] == magic:
+            return kind
+    return None
+
+
+def decode(data: bytes, crop: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode bytes and cut the crop (`x,y,w,h` in upright pixels) out.
+
+    Raises Undecodable with one of: not_an_image, too_many_pixels, truncated, undecodable,
+    crop_outside_image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+                if opened.width * opened.height > max_pixels:
+                    raise Undecodable("too_many_pixels")
+                opened.seek(0)
+                opened.load()
+                upright = ImageOps.exif_transpose(opened)
+                image, exif = _rgb(upright), _kept_exif(opened)
+    except Undecodable:
+        raise
+    except UnidentifiedImageError as error:
+        raise Undecodable("not_an_image") from error
+    except Image.DecompressionBombError as error:
+        raise Undecodable("too_many_pixels") from error
+    except OSError as error:
+        raise Undecodable("truncated" if "truncated" in str(error) else "undecodable") from error
+    except Exception as error:  # decoders raise anything on hostile bytes; the row says so
+        raise Undecodable("undecodable") from error
+    return Picture(_cut(image, crop) if crop else image, exif)
+
+
+def shipped(picture: Picture, *, max_side_px: int, quality: int) -> tuple[bytes, int, int]:
+    """JPEG bytes of the picture with its long side at most `max_side_px` (0: as it is)."""
+    image = picture.image
+    if max_side_px and max(image.size) > max_side_px:
+        scale = max_side_px / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, subsampling=0 if quality >= 95 else 2, exif=picture.exif)
+    return out.getvalue(), image.width, image.height
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        return _eight_bit(image).convert("RGB")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode == "LA":
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    if profile and image.mode in ("RGB", "L", "CMYK"):
+        image = _to_srgb(image, profile)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    return Image.fromarray((values.clip(0, top) * (255.0 / top)).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile is no profile
+    return converted if converted is not None else image
+
+
+def _cut(image: Image.Image, crop: str) -> Image.Image:
+    x, y, w, h = (int(part) for part in crop.split(","))
+    box = (max(0, x), max(0, y), min(image.width, x + w), min(image.height, y + h))
+    if box[2] - box[0] < MIN_CROP_PX or box[3] - box[1] < MIN_CROP_PX:
+        raise Undecodable("crop_outside_image")
+    return image.crop(box)
+
+
+def _kept_exif(image: Image.Image) -> bytes:
+    kept = Image.Exif()
+    given = image.getexif()
+    for tag in _KEPT_TAGS:
+        value = given.get(tag)
+        if isinstance(value, str) and value.strip("\0 "):
+            kept[tag] = value.strip("\0 ")
+    return kept.tobytes() if len(kept) else b""

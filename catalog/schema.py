@@ -1,0 +1,260 @@
+"""The contract: every field declared once, and the tables that are made of them.
+
+A field has a name, a type, a meaning, a unit where it measures something, the standard term it
+borrows (Darwin Core, Audiovisual Core, Dublin Core) and the name TreeOfLife-200M gave it where it
+had one. Arrow schemas, checks and the card's table come from here. Borrowed terms keep the
+standard's spelling; our own columns are snake_case. Unknown is null, never "".
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+VERSION = "1"
+NS = uuid.UUID("a3c1f0c2-7a55-5c39-9d0e-6f6d1c8e2b40")  # namespace of picture ids: frozen for ever
+
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
+SPLITS = ("train", "validation", "test", "unseen")
+SOURCES = ("gbif", "eol", "bioscan", "fathomnet", "own")
+LICENSE_STATUSES = ("open", "nc", "nd", "reserved", "unknown")
+
+STR, I32, I64, F64, BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", STR)])
+_DWC, _AC = "http://rs.tdwg.org/dwc/terms/", "http://rs.tdwg.org/ac/terms/"
+_DC, _GBIF = "http://purl.org/dc/terms/", "http://rs.gbif.org/terms/1.0/"
+_EXIF = "http://ns.adobe.com/exif/1.0/"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column: its name, Arrow type, meaning, standard term (IRI), unit, and older name."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    term: str | None = None
+    unit: str | None = None
+    tol200m: str | None = None
+
+
+def _dwc(name: str, meaning: str, type_: pa.DataType = STR, **more: str) -> Field:
+    return Field(name, type_, meaning, _DWC + name, more.get("unit"), more.get("tol200m"))
+
+
+def _dc(name: str, meaning: str, **more: str) -> Field:
+    return Field(name, STR, meaning, _DC + name, None, more.get("tol200m"))
+
+
+_FIELDS = (
+    # identity
+    Field("uuid", STR, "stable id of the picture: uuid5 of source, record, canonical URL and crop",
+          tol200m="uuid"),
+    Field("source", STR, "provider kind: gbif, eol, bioscan, fathomnet or own",
+          tol200m="data_source"),
+    Field("source_id", STR, "the provider's id of the record (gbifID, EOL content id, processid, …)",
+          tol200m="source_id"),
+    Field("media_index", I32, "position of the picture among the media of its record, from 0"),
+    Field("archive", STR, "name of the source in the recipe"),
+    Field("source_table", STR, "file inside the archive that held the row"),
+    Field("source_row", I64, "data row in that file, from 1"),
+    Field("record_key", STR, "the part of the picture's id that names the record"),
+    Field("identifier", STR, "address of the picture as the provider gave it", _DC + "identifier",
+          None, "source_url"),
+    _dc("references", "web page about the picture or record"),
+    _dwc("occurrenceID", "publisher's id of the occurrence"),
+    _dwc("organismID", "id of the individual organism"),
+    _dwc("eventID", "id of the sampling event or burst"),
+    Field("deploymentID", STR, "camera-trap deployment", "http://rs.tdwg.org/camtrap-dp/deploymentID"),
+    _dwc("catalogNumber", "number of the specimen in its collection"),
+    Field("url", STR, "canonical address: what is fetched and compared"),
+    Field("provider_key", STR, "the provider's own id of the original picture, parsed from the address"),
+    # picture
+    Field("image", IMAGE, "the picture as shipped: orientation applied, long side limited"),
+    Field("image_md5", STR, "md5 of the shipped bytes"),
+    Field("width", I32, "width as shipped", unit="px"),
+    Field("height", I32, "height as shipped", unit="px"),
+    Field("original_width", I32, "width as fetched, after orientation and crop",
+          _EXIF + "PixelXDimension", "px"),
+    Field("original_height", I32, "height as fetched, after orientation and crop",
+          _EXIF + "PixelYDimension", "px"),
+    Field("md5", STR, "md5 of the bytes as fetched", _AC + "hashValue"),
+    Field("media_type", STR, "media type of the bytes as fetched, from their magic number",
+          _DC + "format"),
+    Field("format", STR, "media type as the provider stated it"),
+    Field("phash", STR, "256-bit perceptual hash as 64 hex characters (imagehash.phash, hash_size=16)"),
+    Field("phash_quality", F64, "spread of grey levels behind the hash; flat pictures have no hash",
+          unit="grey levels"),
+    Field("pixel_md5", STR, "md5 of size and RGB pixels after decoding"),
+    Field("crop", STR, "box cut out of the original: x,y,w,h in its own pixels", unit="px"),
+    # taxon
+    _dwc("kingdom", "accepted kingdom", tol200m="kingdom"),
+    _dwc("phylum", "accepted phylum", tol200m="phylum"),
+    _dwc("class", "accepted class", tol200m="class"),
+    _dwc("order", "accepted order", tol200m="order"),
+    _dwc("family", "accepted family", tol200m="family"),
+    _dwc("genus", "accepted genus", tol200m="genus"),
+    Field("species", STR, "accepted species, the full binomial", _GBIF + "species"),
+    _dwc("specificEpithet", "second word of the species name", tol200m="species"),
+    _dwc("infraspecificEpithet", "lowest epithet below species"),
+    _dwc("taxonRank", "rank of the accepted taxon, lower case"),
+    Field("canonicalName", STR, "accepted name without authorship", _GBIF + "canonicalName"),
+    _dwc("scientificName", "accepted name with authorship"),
+    _dwc("scientificNameAuthorship", "authorship of the accepted name"),
+    _dwc("vernacularName", "one English common name of the accepted taxon", tol200m="common"),
+    _dwc("taxonID", "id of the accepted taxon in its taxonomy"),
+    Field("taxonomy", STR, "name and version of the taxonomy the taxon belongs to"),
+    Field("verbatimScientificName", STR, "name as the provider gave it",
+          _GBIF + "verbatimScientificName", None, "scientific_name"),
+    Field("match_rule", STR, "rule that settled the label: exact, synonym, higher_rank, provider"),
+    Field("match_score", F64, "share of the given ranks that agree with the accepted lineage",
+          unit="0 to 1"),
+    Field("match_reason", STR, "why the label is not resolved, or what was odd about it"),
+    Field("lineage", STR, "md5 of everything the provider said about the taxon"),
+    Field("taxonKey", STR, "provider's key of the taxon", _GBIF + "taxonKey"),
+    Field("checklistKey", STR, "provider's checklist the key belongs to", _GBIF + "checklistKey"),
+    _dwc("taxonomicStatus", "accepted, synonym, …, lower case"),
+    _dwc("parentNameUsageID", "id of the parent taxon"),
+    _dwc("acceptedNameUsageID", "id of the accepted taxon of a synonym"),
+    Field("language", STR, "language of a vernacular name, ISO 639", _DC + "language"),
+    # context
+    _dwc("basisOfRecord", "kind of record: HUMAN_OBSERVATION, PRESERVED_SPECIMEN, …",
+         tol200m="basisOfRecord"),
+    Field("image_type", STR, "what the picture shows, from metadata", tol200m="img_type"),
+    _dwc("sex", "sex of the organism"),
+    _dwc("lifeStage", "life stage of the organism"),
+    _dwc("eventDate", "date or interval of the event, ISO 8601 text"),
+    _dwc("recordedBy", "observers or collectors"),
+    _dwc("decimalLatitude", "latitude, as published under the geoprivacy policy", F64, unit="degree"),
+    _dwc("decimalLongitude", "longitude, as published under the geoprivacy policy", F64, unit="degree"),
+    _dwc("coordinateUncertaintyInMeters", "radius around the point", F64, unit="m"),
+    _dwc("countryCode", "ISO 3166-1 alpha-2 code"),
+    _dwc("minimumElevationInMeters", "elevation above sea level", F64, unit="m"),
+    _dwc("minimumDepthInMeters", "depth below the surface", F64, unit="m"),
+    _dwc("dataGeneralizations", "what the publisher made less precise"),
+    _dwc("informationWithheld", "what the publisher holds back"),
+    Field("geoprivacy", STR, "policy, version and action that shaped the coordinates"),
+    # molecular
+    Field("dna_bin", STR, "BOLD barcode index number"),
+    Field("dna_barcode", STR, "nucleotide barcode sequence"),
+    # rights
+    Field("license", STR, "SPDX id of the picture's licence, null when it has none",
+          _DC + "license", None, "license_name"),
+    Field("license_status", STR, "open, nc, nd, reserved or unknown"),
+    Field("license_verbatim", STR, "licence text as the provider gave it", tol200m="license_link"),
+    _dc("creator", "who made the picture", tol200m="copyright_owner"),
+    _dc("rightsHolder", "who holds the rights"),
+    _dc("publisher", "who published the record", tol200m="publisher"),
+    Field("attribution", STR, "ready credit line"),
+    Field("title", STR, "title of the picture", _DC + "title", None, "title"),
+    Field("datasetKey", STR, "GBIF key of the dataset", _GBIF + "datasetKey"),
+    _dwc("datasetName", "name of the dataset"),
+    # judgement
+    Field("museum_label", STR, "museum subtype (null: not scored yet)"),
+    Field("museum_score", F64, "margin of the museum subtype (null: not scored yet)"),
+    Field("animal_score", F64, "best animal detection of a camera-trap frame (null: not scored yet)"),
+    Field("face_score", F64, "best human face detection (null: not scored yet)"),
+    Field("group_id", STR, "smallest uuid among pictures of one organism, burst or near duplicate"),
+    Field("split", STR, "train, validation, test or unseen"),
+    Field("provider_split", STR, "split the provider assigned, kept out of train where held out"),
+    # machinery
+    Field("status", STR, "outcome: ok, gone or transient"),
+    Field("error", STR, "what went wrong, null when nothing did"),
+    Field("http_status", I32, "last HTTP status"),
+    Field("n_bytes", I64, "size as fetched", unit="bytes"),
+    Field("duplicate_of", STR, "uuid of the picture kept in its place"),
+    Field("duplicate_rule", STR, "what made two pictures equal: url, provider_key, md5, pixels, near"),
+    Field("distance", I32, "Hamming distance of two perceptual hashes", unit="bits"),
+    Field("benchmark", STR, "held-out benchmark the picture is too near to"),
+    Field("keep", BOOL, "true when the picture enters the data"),
+    Field("redistributable", BOOL, "true when its pixels may be published"),
+    Field("reject_stage", STR, "stage that said no"),
+    Field("reject_reason", STR, "why"),
+    Field("reject_score", F64, "the number behind the reason, where there is one"),
+    Field("n_images", I64, "number of pictures kept"),
+    Field("n_open", I64, "number of those that may be redistributed"),
+)  # fmt: skip
+FIELDS = {field.name: field for field in _FIELDS}
+assert len(FIELDS) == len(_FIELDS), "a field is declared twice"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the contract: its name, what one row is, its key and its columns in order."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema."""
+        return pa.schema([(name, FIELDS[name].type) for name in self.columns])
+
+    def empty(self) -> pa.Table:
+        """The table without rows: what `union all by name` takes missing columns and types from."""
+        return self.schema.empty_table()
+
+
+def _table(name: str, row: str, key: str, columns: str) -> Table:
+    return Table(name, row, tuple(key.split()), tuple(columns.split()))
+
+
+_ROW = "archive source_table source_row media_index"
+_ID = "occurrenceID organismID eventID deploymentID"
+_LINEAGE = "kingdom phylum class order family genus species"
+_PLACE = "decimalLatitude decimalLongitude coordinateUncertaintyInMeters"
+_CONTEXT = f"""basisOfRecord sex lifeStage eventDate recordedBy {_PLACE} countryCode
+ minimumElevationInMeters minimumDepthInMeters dataGeneralizations informationWithheld"""
+_RIGHTS = "creator rightsHolder publisher"
+_SAID = f"""{_LINEAGE} infraspecificEpithet taxonRank verbatimScientificName
+ scientificNameAuthorship taxonKey checklistKey"""
+_SOURCE = f"""source source_id record_key identifier references format crop provider_key
+ original_width original_height {_ID} catalogNumber {_SAID} {_CONTEXT} dna_bin dna_barcode
+ provider_split license_verbatim title {_RIGHTS} datasetKey datasetName reject_reason"""
+_TAXON = f"""{_LINEAGE} specificEpithet infraspecificEpithet taxonRank canonicalName scientificName
+ scientificNameAuthorship"""
+_MATCH = "taxonID taxonomy match_rule match_score match_reason"
+_DATA = f"""uuid source source_id media_index identifier references {_ID}
+ image image_md5 width height original_width original_height md5 media_type phash phash_quality crop
+ {_TAXON} vernacularName taxonID taxonomy verbatimScientificName match_rule match_score match_reason
+ basisOfRecord image_type {_CONTEXT.replace("basisOfRecord", "")} geoprivacy dna_bin dna_barcode
+ license license_status license_verbatim {_RIGHTS} attribution datasetKey datasetName
+ museum_label museum_score animal_score face_score group_id split"""
+
+SOURCE = _table("source", "media row, box or associatedMedia part of one source", _ROW,
+                f"{_ROW} {_SOURCE}")  # fmt: skip
+MEDIA = _table("media", "media row of any source, with its id and licence", _ROW,
+               f"uuid url {_ROW} {_SOURCE} license license_status attribution lineage")  # fmt: skip
+TAXON = _table("taxon", "name in a taxonomy", "taxonomy taxonID",
+               f"taxonomy taxonID parentNameUsageID acceptedNameUsageID taxonomicStatus {_TAXON}"
+               )  # fmt: skip
+LABEL = _table("label", "distinct verbatim lineage", "lineage", f"lineage {_TAXON} {_MATCH}")
+VERNACULAR = _table("vernacular", "taxon × language", "taxonomy taxonID language",
+                    "taxonomy taxonID language vernacularName")  # fmt: skip
+FETCH = _table("fetch", "canonical URL", "url", "url status error http_status md5 media_type n_bytes")
+PHASH = _table("phash", "picture content (bytes and crop)", "md5 crop",
+               "md5 crop phash phash_quality pixel_md5 original_width original_height error"
+               )  # fmt: skip
+DEDUP = _table("dedup", "picture in a group, or near a benchmark picture", "uuid",
+               "uuid group_id duplicate_of duplicate_rule distance benchmark")  # fmt: skip
+GEOPRIVACY = _table("geoprivacy", "picture", "uuid", f"uuid {_PLACE} geoprivacy")
+VERDICT = _table("verdict", "media row", _ROW,
+                 f"uuid {_ROW} source source_id identifier keep redistributable "
+                 "reject_stage reject_reason reject_score duplicate_of")  # fmt: skip
+DATA = _table("data", "picture that may be redistributed, with its pixels", "uuid", _DATA)
+CATALOG = _table("catalog", "picture known to the dataset, without pixels", "uuid",
+                 _DATA.replace("image image_md5 width height ", "") + " redistributable")  # fmt: skip
+REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
+                 f"uuid {_ROW} source source_id identifier reject_stage reject_reason reject_score "
+                 "duplicate_of")  # fmt: skip
+TAXA = _table("taxa", "accepted taxon with pictures", "taxonomy taxonID canonicalName",
+              f"{_TAXON} vernacularName taxonID taxonomy n_images n_open")  # fmt: skip
+TABLES = {
+    table.name: table
+    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
+                  DATA, CATALOG, REJECTS, TAXA)
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Makes the dataset: sources, names, pictures, duplicates, verdicts, shards."""

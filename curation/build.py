@@ -1,0 +1,193 @@
+"""Build a dataset from a recipe.
+
+    python -m curation.build                    the sample world, in a minute, from nothing
+    python -m curation.build my_taxa.toml       your own recipe (--new my_taxa.toml writes one)
+    python -m curation.build gbif:Geospiza      a dataset of one taxon, from GBIF as it is now
+
+Ends with a summary of every stage and the line that loads the result. Run again, and only what has
+changed is done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catalog.artifact import Artifact
+    from curation.recipe import Recipe
+    from curation.steps import Build
+
+ENGINES = ("auto", "serial", "process")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the pipeline: its name, the step that makes it, the module its SQL is in."""
+
+    name: str
+    step: str
+    module: str
+    unit: str
+
+
+STAGES = (
+    Stage("source", "source", "curation.sources.gbif", "media rows"),
+    Stage("media", "media_", "curation.media", "media rows"),
+    Stage("taxon", "taxon", "curation.taxonomy.backbone", "names"),
+    Stage("label", "label", "curation.taxonomy.resolve", "lineages"),
+    Stage("vernacular", "vernacular_", "curation.taxonomy.vernacular", "names"),
+    Stage("fetch", "fetch_", "curation.steps", "addresses"),
+    Stage("phash", "phash_", "curation.steps", "pictures"),
+    Stage("benchmark", "benchmark", "curation.steps", "held-out pictures"),
+    Stage("dedup", "dedup_", "curation.dedup", "pictures"),
+    Stage("geoprivacy", "geoprivacy_", "curation.geoprivacy", "coordinates"),
+    Stage("verdict", "verdict_", "curation.verdict", "media rows"),
+    Stage("shard", "shard_", "curation.shard", "pictures"),
+)
+
+
+def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact]]:
+    """Run every stage that has work to do; return the artifacts by stage.
+
+    Options are those of the command line: engine, workers, only, dry_run. Raises ValueError for what
+    the recipe or the command got wrong.
+    """
+    from catalog import artifact, sql
+    from curation import report, steps
+
+    root = root.resolve()
+    only = options.get("only")
+    with artifact.locked(root):
+        artifact.heal(root)
+        with _world(recipe, root) as (recipe, host_map):
+            con = sql.connect(memory_limit=recipe.memory_limit, spill_dir=root / "tmp" / "spill")
+            work = steps.Build(
+                recipe=recipe, root=root, con=con, host_map=host_map,
+                engine=options.get("engine", "auto"), workers=options.get("workers", 0),
+                dry_run=options.get("dry_run", False))  # fmt: skip
+            made = _run(work, only)
+            if "shard" in made:
+                report.place_view(root, recipe.name, made["shard"][0])
+            con.close()
+            report.note_run(root, recipe.name, made, work.n_made)
+    return made
+
+
+def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
+    from curation import report, steps
+
+    made: dict[str, list[Artifact]] = {}
+    for stage in STAGES:
+        before, started = work.n_made, time.monotonic()
+        step: Callable[[Build, Any], list[Artifact]] = getattr(steps, stage.step)
+        try:
+            made[stage.name] = step(work, made)
+        except steps.WouldRun:
+            report.say(f"{stage.name}: would run, and so would everything after it")
+            break
+        seconds = time.monotonic() - started
+        report.stage_done(work.root, stage.name, made[stage.name], work.n_made - before, seconds)
+        if stage.name == only:
+            break
+    return made
+
+
+@contextlib.contextmanager
+def _world(recipe: Recipe, root: Path) -> Iterator[tuple[Recipe, dict[str, str]]]:
+    """For a recipe with a sample world: draw it, serve it, and start the recipe's paths there."""
+    if recipe.sample is None:
+        yield recipe, {}
+        return
+    from catalog import artifact
+    from curation import sample
+
+    key = artifact.address("sample-world", 1, dataclasses.asdict(recipe.sample), [])
+    if artifact.find(root, "sample-world", key) is None:
+        with artifact.making(root, "sample-world", key) as folder:
+            sample.world(recipe.sample, folder)
+            artifact.commit(root, "sample-world", key, folder, identity={}, counts={})
+    folder = root / "sample-world" / key
+    with sample.serve(sample.plan(recipe.sample)) as port:
+        yield dataclasses.replace(recipe, folder=folder), {"*.invalid": port}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    try:
+        return _main(args)
+    except (ValueError, FileExistsError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; run the same command again to go on\n")
+        return 130
+
+
+def _main(args: argparse.Namespace) -> int:
+    from curation import recipe, report
+
+    if args.show:
+        report.show_sql(next(stage.module for stage in STAGES if stage.name == args.show))
+        return 0
+    if args.new:
+        report.new_recipe(Path(args.new))
+        return 0
+    root = Path(args.root)
+    if args.recipe.startswith("gbif:"):
+        from curation import live
+
+        chosen = live.recipe_for(args.recipe.removeprefix("gbif:"), root)
+    else:
+        chosen = recipe.read(args.recipe)
+    if args.what_if:
+        key, _, value = args.what_if.partition("=")
+        chosen = recipe.changed(chosen, key.strip(), recipe.as_toml_value(value.strip()))
+    if args.explain:
+        made = build(chosen, root, engine=args.engine, workers=args.workers, only="label")
+        report.explain(made, args.explain)
+        return 0
+    started = time.monotonic()
+    made = build(chosen, root, engine=args.engine, workers=args.workers, only=args.only,
+                 dry_run=args.dry_run)  # fmt: skip
+    if "shard" in made:
+        report.summary(root, chosen, made, time.monotonic() - started)
+    if args.prune:
+        report.prune(root)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m curation.build", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__)  # fmt: skip
+    names = [stage.name for stage in STAGES]
+    parser.add_argument("recipe", nargs="?", default="sample", metavar="RECIPE",
+                        help="built-in name, TOML file or gbif:<taxon name or key> (default: sample)")
+    parser.add_argument("--root", default="treeoflife-data", metavar="DIR", help="where everything goes")
+    parser.add_argument("--engine", default="auto", choices=ENGINES, help="who runs picture work")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes (0: one per core)")
+    parser.add_argument("--only", choices=names, metavar="STAGE", help="stop after this stage")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
+    parser.add_argument("--show", choices=names, metavar="STAGE", help="print the stage's SQL")
+    parser.add_argument("--explain", metavar="NAME", help="say how a scientific name is resolved")
+    parser.add_argument("--what-if", metavar="KEY=VALUE", help="build with one recipe field changed")
+    parser.add_argument("--new", metavar="FILE", help="write a commented recipe for your own taxa")
+    parser.add_argument("--prune", action="store_true", help="remove artifacts no dataset uses")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+

@@ -1,0 +1,1 @@
+"""Stages that touch picture bytes: fetching, hashing, scoring."""

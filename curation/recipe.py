@@ -1,0 +1,275 @@
+"""A recipe: everything a build does, in one frozen tree read from TOML.
+
+A recipe of yours is the same thing as a built-in one. Every field below has a default that is right
+for most; an unknown key, a wrong type or an impossible value is an error that names the file, the
+key and the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curation import dedup, geoprivacy, verdict
+
+BUILT_IN = Path(__file__).parent / "recipes"
+KINDS = ("gbif", "eol", "bioscan", "fathomnet", "own")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One provider archive."""
+
+    kind: str  # gbif, eol, bioscan, fathomnet or own
+    name: str  # your name for it; stands in every row as `archive`
+    path: str  # archive, folder or table; relative to the recipe's folder
+    multimedia: str = ""  # gbif: media table beside a download that has none
+    media_only: bool = False  # gbif: accept a multimedia table without occurrences (labels null)
+    hierarchy: str = ""  # eol: taxon.tab of the Dynamic Hierarchy
+    images: str = ""  # bioscan: folder of the image tree; own: folder of relative paths
+    image_type: str = "original_full"  # bioscan: which of its four renditions
+    splits: tuple[str, ...] = ("pretrain", "train")  # bioscan: its splits to use
+    drop: tuple[str, ...] = ("groupOf",)  # fathomnet: box flags that keep a box out
+    licence: str = ""  # own, fathomnet: licence of rows that state none
+    creator: str = ""  # own: creator of rows that state none
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """One taxonomy; earlier ones take precedence."""
+
+    name: str  # name and version; stands in every row it labels
+    path: str  # checklist archive, folder or table; relative to the recipe's folder
+    columns: dict[str, str] = field(default_factory=dict)  # term -> column, for a loose table
+    constants: dict[str, str] = field(default_factory=dict)  # term -> value of every row
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Held-out pictures that must not be in the data."""
+
+    name: str  # stands in the reject reason
+    path: str  # folder of pictures; relative to the recipe's folder
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """How pictures are fetched."""
+
+    n_threads: int = 16  # requests under way at once
+    per_host: int = 4  # requests under way at one host; be polite
+    timeout_s: float = 20.0  # to connect, and between two bytes
+    max_seconds: float = 120.0  # for one whole picture
+    max_mb: int = 60  # largest picture
+    tries: int = 4  # per run, for answers that may pass (429, 5xx, timeouts)
+    max_runs: int = 3  # runs that ask again for an address that failed so
+    backoff_s: float = 1.0  # first wait; doubles
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How pictures are decoded and shipped."""
+
+    max_side_px: int = 720  # long side as shipped; 0 keeps the size
+    quality: int = 90  # JPEG quality as shipped
+    max_megapixels: int = 200  # larger pictures are refused before decoding
+
+
+@dataclass(frozen=True)
+class Dedup:
+    """What counts as the same picture."""
+
+    near_max_bits: int = 10  # Hamming distance of 256-bit hashes; 0..15 (the original: 10)
+    burst_s: float = 10.0  # frames of one camera or observer this close form one group
+
+
+@dataclass(frozen=True)
+class Geoprivacy:
+    """Which coordinates are published."""
+
+    policy: str = "as-published/1"  # pass-through with the publisher's own flags
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What enters the data."""
+
+    min_rank: str = "family"  # labels must reach this rank; "any" lets unresolved pictures in
+    min_side_px: int = 224  # smaller pictures are dropped
+    allow_nc: bool = False  # also ship non-commercial licences (never ND, reserved or unknown)
+    remove_uuid: tuple[str, ...] = ()  # takedowns
+    remove_url: tuple[str, ...] = ()
+    remove_creator: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """How files are written."""
+
+    release: str = "v1"  # name of the release in the layout
+    n_buckets: int = 1  # train files; fixed for the life of the dataset (aim at ~1 GB each)
+    seed: int = 17  # of the shuffle and the split; fixed for the life of the dataset
+    rows_per_group: int = 256  # parquet row group
+    validation: float = 0.05  # share of groups
+    test: float = 0.05  # share of groups
+    unseen_genera: float = 0.05  # share of genera kept out of train whole
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The embedded sample world; a recipe with this table draws it before it builds."""
+
+    n_pictures: int = 400  # about; from a few hundred to 100,000
+    seed: int = 1  # of the world
+    inherited: bool = True  # false draws a control world whose looks do not follow the tree
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole build."""
+
+    name: str
+    title: str = ""  # heading of the card
+    licence: str = "CC0-1.0"  # of the compilation; every picture keeps its own
+    language: str = "en"  # of vernacular names
+    memory_limit: str = "2GB"  # for DuckDB
+    source: tuple[Source, ...] = ()
+    taxonomy: tuple[Taxonomy, ...] = ()
+    benchmark: tuple[Benchmark, ...] = ()
+    fetch: Fetch = Fetch()
+    pixels: Pixels = Pixels()
+    dedup: Dedup = Dedup()
+    geoprivacy: Geoprivacy = Geoprivacy()
+    verdict: Verdict = Verdict()
+    shard: Shard = Shard()
+    sample: Sample | None = None
+    folder: Path = Path()  # where relative paths start: the recipe's own folder
+
+
+def read(name: str) -> Recipe:
+    """Read a built-in recipe by name, or a TOML file by path. ValueError says what to mend."""
+    path = BUILT_IN / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
+        raise ValueError(f"no recipe {name!r}: not a file, not one of {', '.join(known)}, "
+                         "not gbif:<taxon>")  # fmt: skip
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    return checked(_build(Recipe, data, str(path), ""), str(path), path.resolve().parent)
+
+
+def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
+    """A recipe whose values make sense together; ValueError names the first that does not."""
+    def require(good: bool, key: str, why: str) -> None:
+        if not good:
+            raise ValueError(f"{place}: {key} {why}")
+
+    name = recipe.name
+    require(bool(name) and name.replace("-", "").replace("_", "").isalnum(), "name",
+            f"{name!r} must be letters, digits, - and _")  # fmt: skip
+    require(bool(recipe.source) or recipe.sample is not None, "source", "is empty: name a [[source]]")
+    for index, source in enumerate(recipe.source):
+        near = _nearest(source.kind, KINDS)
+        require(source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{near}")
+    names = [item.name for item in recipe.source]
+    require(len(set(names)) == len(names), "source", f"names must differ: {names}")
+    for key, value, low, high in (
+        ("fetch.n_threads", recipe.fetch.n_threads, 1, 512),
+        ("fetch.per_host", recipe.fetch.per_host, 1, 64),
+        ("fetch.tries", recipe.fetch.tries, 1, 20),
+        ("fetch.max_mb", recipe.fetch.max_mb, 1, 2000),
+        ("pixels.max_side_px", recipe.pixels.max_side_px, 0, 20000),
+        ("pixels.quality", recipe.pixels.quality, 30, 100),
+        ("pixels.max_megapixels", recipe.pixels.max_megapixels, 1, 2000),
+        ("dedup.near_max_bits", recipe.dedup.near_max_bits, 0, dedup.MAX_EXACT_BITS),
+        ("verdict.min_side_px", recipe.verdict.min_side_px, 1, 20000),
+        ("shard.n_buckets", recipe.shard.n_buckets, 1, 999_999),
+        ("shard.rows_per_group", recipe.shard.rows_per_group, 1, 10_000),
+        ("shard.validation", recipe.shard.validation, 0.0, 0.5),
+        ("shard.test", recipe.shard.test, 0.0, 0.5),
+        ("shard.unseen_genera", recipe.shard.unseen_genera, 0.0, 0.5),
+    ):
+        require(low <= value <= high, key, f"is {value}; it must be from {low} to {high}")
+    ranks = verdict.MIN_RANKS
+    require(recipe.verdict.min_rank in ranks, "verdict.min_rank",
+            f"{recipe.verdict.min_rank!r} is no rank{_nearest(recipe.verdict.min_rank, ranks)}")  # fmt: skip
+    policies = geoprivacy.POLICIES
+    require(recipe.geoprivacy.policy in policies, "geoprivacy.policy", f"must be one of {policies}")
+    return dataclasses.replace(recipe, folder=folder)
+
+
+def as_toml_value(text: str) -> Any:
+    """A value given on the command line, read as TOML, else as text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
+    """The recipe with one field, `section.field`, set to another value."""
+    section, _, name = key.rpartition(".")
+    target = getattr(recipe, section, None) if section else recipe
+    if not dataclasses.is_dataclass(target) or isinstance(target, type):
+        sections = [f.name for f in dataclasses.fields(Recipe)]
+        raise ValueError(f"{key}: there is no section {section!r}{_nearest(section, sections)}")
+    part = _build(type(target), {**_plain(target), name: value}, "--what-if", section)
+    whole = dataclasses.replace(recipe, **{section: part}) if section else part
+    return checked(whole, "--what-if", recipe.folder)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+
+
+def _build(kind: Any, data: dict[str, Any], place: str, prefix: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind) if f.name != "folder"}
+    for key in data:
+        if key not in known and key != "folder":
+            where = f"{prefix}.{key}" if prefix else key
+            raise ValueError(f"{place}: unknown key {where!r}{_nearest(key, list(known))}")
+    missing = [
+        name for name, f in known.items()
+        if name not in data and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]  # fmt: skip
+    if missing:
+        raise ValueError(f"{place}: {prefix or 'the recipe'} needs {', '.join(missing)}")
+    made = {k: _value(hints[k], v, place, f"{prefix}.{k}" if prefix else k) for k, v in data.items()}
+    return kind(**made)
+
+
+def _value(hint: Any, value: Any, place: str, key: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and isinstance(value, hint) and not (
+        hint in (int, float) and isinstance(value, bool)
+    ):  # fmt: skip
+        return value
+    if origin is types.UnionType:
+        return value if value is None else _value(args[0], value, place, key)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, place, key)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(args[0], item, place, f"{key}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {str(k): _value(args[1], v, place, f"{key}.{k}") for k, v in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wanted = getattr(hint, "__name__", str(hint))
+    raise ValueError(f"{place}: {key} is {value!r}; it must be {wanted}")
+
+
+def _nearest(word: str, known: typing.Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(known)}"

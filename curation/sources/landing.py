@@ -1,0 +1,314 @@
+"""Bring a provider's file to clean text on disk: unpack safely, one encoding, one line end.
+
+A box is a zip, a tar or a folder. Hostile boxes are refused before anything is written: members
+that leave the folder, links, and members that grow out of proportion. Clean text is UTF-8 without
+NUL, with a line feed after each record and no blank lines; bytes that are not valid in the stated
+encoding become U+FFFD. A clean file of a folder is read where it lies.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import hashlib
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.sql import MAX_LINE_BYTES, Lines
+
+CHUNK_BYTES = 2**20
+MAX_RATIO, RATIO_FROM_BYTES = 200, 64 * 2**20
+MAX_SMALL_BYTES = 32 * 2**20
+MAX_REST_BYTES = MAX_LINE_BYTES - 2 * CHUNK_BYTES  # a line begun, and the next chunk, still fit
+_BOM = codecs.BOM_UTF8.decode()
+_END = ["\x01end"]  # no clean text holds a \x01
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error,
+           lzma.LZMAError, RuntimeError, NotImplementedError)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a delimited file is written."""
+
+    encoding: str
+    delimiter: str
+    quote: str
+    line_end: str
+    n_header_lines: int
+
+
+@dataclass(frozen=True)
+class Box:
+    """A zip, tar or folder and the files in it (resource forks and folders left out)."""
+
+    path: Path
+    members: tuple[str, ...]
+
+    def find(self, name: str) -> str | None:
+        """The member called `name`, at the top or inside one wrapping folder; gzip forms too."""
+        wanted = name.replace("\\", "/").lstrip("./").lower()
+        for candidate in (wanted, wanted + ".gz"):
+            same = [m for m in self.members if m.lower().lstrip("./") == candidate]
+            nested = [m for m in self.members if m.lower().endswith("/" + candidate)]
+            if found := same or sorted(nested, key=lambda m: (m.count("/"), m)):
+                return found[0]
+        return None
+
+    def read_small(self, member: str) -> bytes:
+        """The whole of a small member; ValueError when it is not small."""
+        with self.open(member) as stream:
+            data = stream.read(MAX_SMALL_BYTES + 1)
+        if len(data) > MAX_SMALL_BYTES:
+            raise ValueError(f"{self.path}: {member} is larger than {MAX_SMALL_BYTES} bytes")
+        return data
+
+    def read_start(self, member: str, n_bytes: int = 65536) -> bytes:
+        """The first bytes of a member."""
+        with self.open(member) as stream:
+            return stream.read(n_bytes)
+
+    @contextmanager
+    def open(self, member: str) -> Iterator[IO[bytes]]:
+        """The bytes of a member, decompressed."""
+        try:
+            with self._raw(member) as raw:
+                yield gzip.GzipFile(fileobj=raw) if member.lower().endswith(".gz") else raw
+        except _BROKEN as error:
+            raise ValueError(f"{self.path}: {member} cannot be unpacked: {error}") from error
+
+    def most_bytes(self, member: str) -> int:
+        """How far a member may grow when it is unpacked; what grows further is a bomb."""
+        if self.path.is_dir():
+            packed = (self.path / member).stat().st_size
+        elif zipfile.is_zipfile(self.path):
+            with zipfile.ZipFile(self.path) as box:
+                packed = box.getinfo(member).compress_size
+        else:
+            packed = self.path.stat().st_size
+        return max(RATIO_FROM_BYTES, MAX_RATIO * packed)
+
+    @contextmanager
+    def _raw(self, member: str) -> Iterator[IO[bytes]]:
+        if self.path.is_dir():
+            with (self.path / member).open("rb") as stream:
+                yield stream
+        elif zipfile.is_zipfile(self.path):
+            with zipfile.ZipFile(self.path) as box, box.open(member) as stream:
+                yield stream
+        else:
+            with tarfile.open(self.path) as tar:
+                extracted = tar.extractfile(member)
+                if extracted is None:
+                    raise ValueError(f"{self.path}: {member} is not a file")
+                yield extracted
+
+
+def open_box(path: Path) -> Box:
+    """List a zip, tar or folder. ValueError for anything missing, unreadable or hostile."""
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; check the path of this source in the recipe")
+    if path.is_dir():
+        names = (p for p in sorted(path.rglob("*")) if p.is_file() and not p.is_symlink())
+        return Box(path, tuple(p.relative_to(path).as_posix() for p in names))
+    if zipfile.is_zipfile(path):
+        return Box(path, tuple(_zip_members(path)))
+    try:
+        with tarfile.open(path) as tar:
+            return Box(path, tuple(_tar_members(path, tar)))
+    except (*_BROKEN, OSError) as error:
+        raise ValueError(f"{path} is neither a folder nor a readable zip or tar archive") from error
+
+
+def _zip_members(path: Path) -> Iterator[str]:
+    try:
+        box = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"{path} is not a readable zip archive: {error}") from error
+    with box:
+        for info in box.infolist():
+            name = safe(path, info.filename)
+            if info.external_attr >> 28 == 0xA:
+                raise ValueError(f"{path}: {name} is a link; such an archive is refused")
+            large = info.file_size > RATIO_FROM_BYTES
+            if large and info.file_size > MAX_RATIO * max(1, info.compress_size):
+                raise ValueError(f"{path}: {name} unpacks to {info.file_size} bytes from "
+                                 f"{info.compress_size}; refused as a zip bomb")  # fmt: skip
+            if not info.is_dir() and _data(name):
+                yield name
+
+
+def _tar_members(path: Path, tar: tarfile.TarFile) -> Iterator[str]:
+    for info in tar:
+        name = safe(path, info.name)
+        if info.issym() or info.islnk():
+            raise ValueError(f"{path}: {name} is a link; such an archive is refused")
+        if info.isfile() and _data(name):
+            yield name
+
+
+def safe(path: Path, name: str) -> str:
+    """`name` of a file inside a box; ValueError when it points out of the box."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if ".." in parts or name.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", name):
+        raise ValueError(f"{path}: member {name!r} leaves the archive; such an archive is refused")
+    return name
+
+
+def _data(name: str) -> bool:
+    place = PurePosixPath(name)
+    return "__MACOSX" not in place.parts and not place.name.startswith("._")
+
+
+def land(box: Box, members: list[str], shape: Shape, work_dir: Path) -> Path:
+    """Clean text of one table (several files are joined), as a file that may be read at once."""
+    if box.path.is_dir() and len(members) == 1 and _is_clean(box, members[0], shape):
+        return box.path / members[0]
+    work_dir.mkdir(parents=True, exist_ok=True)
+    target = work_dir / f"{_tag(box.path, *members)}.txt"
+    with target.open("w", encoding="utf-8", newline="") as out:
+        for i, member in enumerate(members):
+            skip, last = shape.n_header_lines if i else 0, ""
+            for text in _clean(box, member, shape, skip):
+                out.write(text)
+                last = text or last
+            if last and not last.endswith("\n"):
+                out.write("\n")
+    return target
+
+
+def _tag(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _is_clean(box: Box, member: str, shape: Shape) -> bool:
+    if member.endswith(".gz") or shape.encoding.lower().replace("-", "") != "utf8":
+        return False
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    last, n_rest = b"\n", 0
+    with box.open(member) as stream:
+        while last:
+            chunk = stream.read(CHUNK_BYTES)
+            odd = any(byte in chunk for byte in (b"\r", b"\0", b"\1", b"\n\n", codecs.BOM_UTF8))
+            n_rest = len(chunk) - cut - 1 if (cut := chunk.rfind(b"\n")) >= 0 else n_rest + len(chunk)
+            if odd or (last[-1:] == b"\n" == chunk[:1]) or n_rest > MAX_REST_BYTES:
+                return False
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError:
+                return False
+            last = chunk
+    return True
+
+
+def _clean(box: Box, member: str, shape: Shape, skip_lines: int) -> Iterator[str]:
+    encoding = shape.encoding or "utf-8"
+    try:
+        b"a".decode(encoding, "replace")  # also refuses codecs that are no text encoding
+        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    except (LookupError, UnicodeError, TypeError) as error:
+        raise ValueError(f"{box.path}: meta.xml gives {member} the unknown encoding "
+                         f"{shape.encoding!r}; use a name such as UTF-8") from error  # fmt: skip
+    rest, first, old_mac, n_in, most = "", True, shape.line_end == "\r", 0, box.most_bytes(member)
+    with box.open(member) as stream:
+        while True:
+            chunk = stream.read(CHUNK_BYTES)
+            n_in += len(chunk)
+            if n_in > most:
+                raise ValueError(f"{box.path}: {member} unpacks to over {most} bytes; refused as a bomb")
+            text = rest + decoder.decode(chunk, final=not chunk)
+            if first:
+                text, first = text.removeprefix(_BOM), False
+                old_mac = old_mac or ("\r" in text and "\n" not in text)
+            if old_mac:
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
+            cut = text.rfind("\n") + 1 if chunk else len(text)
+            rest, text = text[cut:], text[:cut]
+            if 4 * len(rest) > MAX_REST_BYTES and len(rest.encode()) > MAX_REST_BYTES:
+                raise ValueError(f"{box.path}: {member} has a line of over {MAX_LINE_BYTES} bytes")
+            lines = _lines(text, quoted=bool(shape.quote))
+            while skip_lines and lines:
+                head, _, lines = lines.partition("\n")
+                skip_lines -= 1
+            yield lines
+            if not chunk:
+                return
+
+
+def _lines(text: str, *, quoted: bool) -> str:
+    text = text.translate({0: None, 1: " "}).replace("\r\n", "\n")
+    if quoted:  # a quoted field may hold blank lines; the csv reader drops blank records
+        return text
+    text = re.sub(r"\n{2,}", "\n", text.replace("\r", " ")).lstrip("\n")
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def n_header_columns(text: Path, shape: Shape) -> int:
+    """How many columns the header line of a landed table has."""
+    with text.open(encoding="utf-8", newline="") as stream:
+        if not shape.quote:
+            return len(stream.readline().rstrip("\n").split(shape.delimiter))
+        return len(next(_records(stream, shape), []))
+
+
+def table_input(text: Path, shape: Shape, work_dir: Path) -> Lines | Path:
+    """What a query reads: the lines themselves, or a parquet twin where fields are quoted."""
+    if not shape.quote:
+        return Lines(text, shape.delimiter, shape.n_header_lines)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    target = work_dir / f"{_tag(text)}.parquet"
+    schema = pa.schema([("source_row", pa.int64()), ("fields", pa.list_(pa.string()))])
+    with (
+        text.open(encoding="utf-8", newline="") as stream,
+        pq.ParquetWriter(target, schema) as writer,
+    ):
+        batch: list[list[str]] = []
+        start = 1
+        for i, record in enumerate(_records(stream, shape)):
+            if i < shape.n_header_lines:
+                continue
+            batch.append(record)
+            if len(batch) == 50_000:
+                start = _write(writer, batch, start)
+        _write(writer, batch, start)
+    return target
+
+
+def _write(writer: pq.ParquetWriter, batch: list[list[str]], start: int) -> int:
+    rows = pa.array(range(start, start + len(batch)), pa.int64())
+    fields = pa.array(batch, pa.list_(pa.string()))
+    writer.write_table(pa.table([rows, fields], schema=writer.schema))
+    n_rows = len(batch)
+    batch.clear()
+    return start + n_rows
+
+
+def _records(stream: IO[str], shape: Shape) -> Iterator[list[str]]:
+    if len(shape.delimiter) != 1:
+        raise ValueError(f"a quoted table needs a delimiter of one character, not {shape.delimiter!r}")
+    csv.field_size_limit(MAX_LINE_BYTES)
+    lines = chain(stream, _END)
+    reader = csv.reader(lines, delimiter=shape.delimiter, quotechar=shape.quote)
+    start = 0
+    try:
+        for record in reader:
+            if record == _END:
+                return
+            if record:
+                yield record
+            start = reader.line_num
+        raise ValueError(f"{stream.name}: line {start + 1}: a quote is opened and never closed")
+    except csv.Error as error:
+        raise ValueError(f"{stream.name}: line {reader.line_num}: {error}") from error

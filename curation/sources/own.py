@@ -1,0 +1,131 @@
+"""Anyone's own pictures: a table with Darwin Core column names and a path or address per row.
+
+In   CSV, TSV or parquet. The picture's column is `identifier`, `accessURI`, `filePath`, `path`,
+     `file` or `image`; a relative path is taken from the table's own folder. The name's column is
+     `scientificName`; ranks, sex, coordinates, licence, creator, … are used where they stand.
+Out  schema.SOURCE: one row per row of the table
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog import schema, sql
+from curation.sources import dwca, landing
+
+SQL = """
+with r as (
+  select source_row, len(fields) <> $n_columns as ragged,
+    said(fields, $at.identifier) as identifier, said(fields, $at.references) as "references",
+    said(fields, $at.occurrenceID) as occurrenceID, said(fields, $at.organismID) as organismID,
+    said(fields, $at.eventID) as eventID, said(fields, $at.deploymentID) as deploymentID,
+    said(fields, $at.catalogNumber) as catalogNumber,
+    said(fields, $at.kingdom) as kingdom, said(fields, $at.phylum) as phylum,
+    said(fields, $at.class_) as "class", said(fields, $at.order_) as "order",
+    said(fields, $at.family) as family, said(fields, $at.genus) as genus,
+    said(fields, $at.species) as species, said(fields, $at.taxonKey) as taxonKey,
+    lower(said(fields, $at.taxonRank)) as taxonRank,
+    said(fields, $at.scientificName) as verbatimScientificName,
+    said(fields, $at.infraspecificEpithet) as infraspecificEpithet,
+    said(fields, $at.basisOfRecord) as basisOfRecord,
+    said(fields, $at.sex) as sex, said(fields, $at.lifeStage) as lifeStage,
+    said(fields, $at.eventDate) as eventDate, said(fields, $at.recordedBy) as recordedBy,
+    try_cast(said(fields, $at.decimalLatitude) as double) as decimalLatitude,
+    try_cast(said(fields, $at.decimalLongitude) as double) as decimalLongitude,
+    try_cast(said(fields, $at.coordinateUncertaintyInMeters) as double)
+      as coordinateUncertaintyInMeters,
+    said(fields, $at.countryCode) as countryCode,
+    said(fields, $at.informationWithheld) as informationWithheld,
+    said(fields, $at.license) as license_verbatim, said(fields, $at.title) as title,
+    said(fields, $at.creator) as creator, said(fields, $at.rightsHolder) as rightsHolder,
+    said(fields, $at.publisher) as publisher, said(fields, $at.datasetName) as datasetName
+  from record
+)
+select * from blank
+union all by name
+select
+  $archive as archive, $table as source_table, source_row, 0 as media_index, 'own' as source,
+  coalesce(occurrenceID, identifier) as source_id, identifier as record_key,
+  provider_key_of(canonical_url(identifier)) as provider_key, 'own' as checklistKey,
+  r.* exclude (source_row, ragged, license_verbatim, creator, rightsHolder, datasetName),
+  coalesce(license_verbatim, $licence) as license_verbatim,
+  coalesce(creator, $creator) as creator, rightsHolder,
+  coalesce(datasetName, $archive) as datasetName,
+  case when ragged then 'ragged_row' when identifier is null then 'no_identifier' end
+    as reject_reason
+from r
+order by archive, source_table, source_row, media_index
+"""
+
+_TERMS = {
+    "identifier": "identifier accessURI filePath path file image file_name url",
+    "scientificName": "scientificName scientific_name name", "class_": "class", "order_": "order",
+    "references": "references source_url furtherInformationURL", "taxonKey": "taxonKey taxonID",
+    "license": "license licence UsageTerms", "creator": "creator author photographer",
+    "taxonRank": "taxonRank rank", "lifeStage": "lifeStage life_stage",
+    "decimalLatitude": "decimalLatitude latitude", "decimalLongitude": "decimalLongitude longitude",
+}  # fmt: skip
+_PLAIN = (
+    "occurrenceID organismID eventID deploymentID catalogNumber kingdom phylum family genus species "
+    "infraspecificEpithet basisOfRecord sex eventDate recordedBy coordinateUncertaintyInMeters "
+    "countryCode informationWithheld title rightsHolder publisher datasetName"
+).split()
+
+
+def own(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    archive: str,
+    path: Path,
+    work_dir: Path,
+    licence: str | None = None,
+    creator: str | None = None,
+) -> sql.Query:
+    """Media rows of a person's own table, as `schema.SOURCE`.
+
+    `licence` and `creator` stand for rows that state none. Raises ValueError when the table is
+    missing, or has no column for the picture.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; name a CSV, TSV or parquet table of your pictures")
+    con.execute(dwca.MACROS)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".parquet":
+        table = _parquet(path)
+    else:
+        box = landing.Box(path.parent, (path.name,))
+        table = dwca.loose_table(box, path.name, dwca.OCCURRENCE, work_dir)
+    at = table.at(**_TERMS, **{term: term for term in _PLAIN})
+    if at["identifier"]["i"] is None:
+        raise ValueError(
+            f"{path} has no column for the picture: one of {_TERMS['identifier'].replace(' ', ', ')}; "
+            f"it has {', '.join(table.columns)}"
+        )
+    params = {"archive": archive, "table": path.name, "at": at, "n_columns": table.n_columns,
+              "licence": licence, "creator": creator}  # fmt: skip
+    return sql.query(con, SQL, params, record=table.input, blank=schema.SOURCE.empty())
+
+
+def _parquet(path: Path) -> dwca.Table:
+    """A parquet table in the shape the delimited ones have."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ValueError(f"{path} is not readable parquet: {error}") from error
+    flat = [c for c in table.column_names if not pa.types.is_nested(table.schema.field(c).type)
+            and not pa.types.is_binary(table.schema.field(c).type)]  # fmt: skip
+    columns = [table.column(name).cast(pa.string()).to_pylist() for name in flat]
+    rows = pa.table(
+        {
+            "source_row": pa.array(range(1, table.num_rows + 1), pa.int64()),
+            "fields": pa.array([list(row) for row in zip(*columns, strict=True)],
+                               pa.list_(pa.string())),
+        }
+    )  # fmt: skip
+    places = {name: i for i, name in enumerate(flat)}
+    places.setdefault("id", 0)
+    return dwca.Table(dwca.OCCURRENCE, path.name, rows, places, {}, len(flat), True)

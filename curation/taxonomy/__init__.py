@@ -1,0 +1,1 @@
+"""Names and taxa: backbones, resolution, vernacular names."""

@@ -1,0 +1,145 @@
+"""Keep or drop, with the reason: the only place that says no.
+
+In   media, label, fetch, phash, dedup, removal (uuid, url or creator to take down)
+Out  schema.VERDICT: one row per media row, none lost
+
+The first reason in the order of the build counts: source, media, removal, label, licence, fetch,
+pixels, benchmark, dedup. Rows refused for their label or licence alone stay in the catalogue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from catalog import schema, sql
+from catalog.licence import may_redistribute
+
+_PUBLIC = re.compile(r"public\W?domain|\bpdm?\b|no known copyright", re.I)
+MIN_RANKS = (*schema.RANKS, "any")
+
+LICENCES_SQL = """
+select distinct license, license_status, license_verbatim from media
+order by license, license_status, license_verbatim
+"""
+
+SQL = """
+with judged as (
+  select m.uuid, m.archive, m.source_table, m.source_row, m.media_index, m.source, m.source_id,
+    m.identifier, m.license_status, d.duplicate_of, d.distance, p.phash_quality,
+    coalesce(l.allowed, false) and (not l.needs_credit
+      or coalesce(m.creator, m.rightsHolder) is not null) as redistributable,
+    case
+      when m.reject_reason in ('duplicate_row', 'no_record_id') then 'media'
+      when m.reject_reason is not null then 'source'
+      when r.uuid is not null then 'removal'
+      when not ($min_rank = 'any' or case $min_rank
+          when 'kingdom' then n.kingdom when 'phylum' then n.phylum when 'class' then n."class"
+          when 'order' then n."order" when 'family' then n.family when 'genus' then n.genus
+          when 'species' then n.species end is not null) then 'label'
+      when not coalesce(l.allowed, false) then 'licence'
+      when l.needs_credit and coalesce(m.creator, m.rightsHolder) is null then 'licence'
+      when f.status is distinct from 'ok' then 'fetch'
+      when p.error is not null or p.md5 is null then 'pixels'
+      when least(p.original_width, p.original_height) < $min_side_px then 'pixels'
+      when d.benchmark is not null then 'benchmark'
+      when d.duplicate_of is not null then 'dedup'
+    end as reject_stage,
+    m.reject_reason as said, n.match_rule, n.match_reason, f.error as fetch_error,
+    f.status as fetch_status, p.error as pixel_error, d.benchmark, d.duplicate_rule, l.allowed,
+    least(p.original_width, p.original_height) as side
+  from media m
+  left join label n using (lineage)
+  left join rights l on l.license is not distinct from m.license
+    and l.license_status is not distinct from m.license_status
+    and l.license_verbatim is not distinct from m.license_verbatim
+  left join removed r on r.uuid = m.uuid
+  left join "fetch" f on f.url = m.url
+  left join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop
+  left join dedup d on d.uuid = m.uuid and m.reject_reason is null
+)
+select uuid, archive, source_table, source_row, media_index, source, source_id, identifier,
+  reject_stage is null as keep, redistributable, reject_stage,
+  case reject_stage
+    when 'media' then said
+    when 'source' then said
+    when 'removal' then 'removed_on_request'
+    when 'label' then case when match_rule is null then coalesce(match_reason, 'unresolved')
+                           else 'above_min_rank' end
+    when 'licence' then case when license_status = 'open' and not coalesce(allowed, false)
+                               then 'licence_not_redistributable'
+                             when not coalesce(allowed, false) then 'licence_' || license_status
+                             else 'attribution_missing' end
+    when 'fetch' then coalesce(fetch_error, 'not_fetched')
+    when 'pixels' then coalesce(pixel_error, case when side is null then 'not_hashed' else 'too_small' end)
+    when 'benchmark' then 'near_' || benchmark
+    when 'dedup' then 'duplicate_' || duplicate_rule
+  end as reject_reason,
+  case reject_stage
+    when 'pixels' then side::double
+    when 'benchmark' then distance::double
+    when 'dedup' then distance::double
+  end as reject_score,
+  case when reject_stage = 'dedup' then duplicate_of end as duplicate_of
+from judged
+order by archive, source_table, source_row, media_index
+"""
+
+REMOVED_SQL = """
+select distinct m.uuid from media m join removal r
+  on (r.kind = 'uuid' and m.uuid = r.value)
+  or (r.kind = 'url' and m.url = canonical_url(r.value))
+  or (r.kind = 'creator' and lower(r.value) in (lower(m.creator), lower(m.rightsHolder)))
+where m.uuid is not null order by m.uuid
+"""
+
+
+def verdict(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    media: Path,
+    label: Path,
+    fetch: pa.Table | Path,
+    phash: pa.Table | Path,
+    dedup: pa.Table | Path,
+    min_rank: str,
+    min_side_px: int,
+    allow_nc: bool,
+    removals: Sequence[tuple[str, str]],
+) -> sql.Query:
+    """One row of schema.VERDICT per media row.
+
+    `removals` are (kind, value) with kind uuid, url or creator. Raises ValueError for an unknown
+    rank or kind.
+    """
+    if min_rank not in MIN_RANKS:
+        raise ValueError(f"min_rank {min_rank!r} is no rank; choose one of {', '.join(MIN_RANKS)}")
+    if unknown := [kind for kind, _ in removals if kind not in ("uuid", "url", "creator")]:
+        raise ValueError(f"a removal names {unknown[0]!r}; choose uuid, url or creator")
+    params = {"min_rank": min_rank, "min_side_px": min_side_px}
+    return sql.query(con, SQL, params, media=media, label=label, fetch=fetch, phash=phash, dedup=dedup,
+                     rights=rights(con, media, allow_nc), removed=_removed(con, media, removals)
+                     )  # fmt: skip
+
+
+def rights(con: duckdb.DuckDBPyConnection, media: Path, allow_nc: bool) -> pa.Table:
+    """Which licences allow redistribution, and which ask for credit."""
+    rows = sql.query(con, LICENCES_SQL, media=media).table().to_pylist()
+    for row in rows:
+        spdx, status, said = row["license"], row["license_status"], row["license_verbatim"]
+        row["allowed"] = may_redistribute(spdx, status, said, allow_nc)
+        free = spdx in ("CC0-1.0", "CC-PDDC") or bool(_PUBLIC.search(said or ""))
+        row["needs_credit"] = not free
+    fields = [(n, schema.STR) for n in ("license", "license_status", "license_verbatim")]
+    flags = [("allowed", schema.BOOL), ("needs_credit", schema.BOOL)]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields + flags))
+
+
+def _removed(con: duckdb.DuckDBPyConnection, media: Path, removals: Sequence[tuple[str, str]]) -> pa.Table:
+    table = pa.table({"kind": pa.array([kind for kind, _ in removals], schema.STR),
+                      "value": pa.array([value for _, value in removals], schema.STR)})  # fmt: skip
+    return sql.query(con, REMOVED_SQL, media=media, removal=table).table()

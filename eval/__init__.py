@@ -1,0 +1,1 @@
+"""Judges trained models (not written yet)."""

@@ -1,0 +1,428 @@
+"""Live GBIF against a loopback service, asked by the real pygbif client."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import gbif_api
+import pytest
+
+from curation.sources import gbif_live
+from curation.sources.gbif_live import BACKBONE, CATALOGUE_OF_LIFE, Query, match, search_archive
+
+REPO = Path(__file__).parents[3]
+REAL = Path(os.environ.get("TREEOFLIFE_REAL_DATA") or REPO.parent / "shared" / "data")
+GEOSPIZA = Query(taxon_key="4GEO")
+ACCOUNT = {"GBIF_USER": "darwin", "GBIF_PWD": "beagle", "GBIF_EMAIL": "darwin@example.org"}
+DWC = "{http://rs.tdwg.org/dwc/text/}"
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    """A table as a Darwin Core reader sees it: bytes split at tab and line feed, nothing else."""
+    head, *lines = (folder / name).read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    names = head.split("\t")
+    return [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_importing_the_module_imports_no_client() -> None:
+    code = "import sys, curation.sources.gbif_live; print({'pygbif', 'requests'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_pygbif_leaves_the_root_log_alone() -> None:
+    code = (
+        "import logging; from curation.sources import gbif_live; gbif_live._pygbif();"
+        "print(logging.getLogger().handlers, logging.getLogger().level)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
+    assert done.stdout.strip() == "[] 30", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key", "checklist"),
+    [
+        ("Geospiza fortis", "6FORT", CATALOGUE_OF_LIFE),
+        (" geospiza  fortis Gould, 1837", "6FORT", CATALOGUE_OF_LIFE),
+        ("6FORT", "6FORT", CATALOGUE_OF_LIFE),
+        ("AVES", "V2", CATALOGUE_OF_LIFE),
+        ("9999301", "9999301", BACKBONE),
+    ],
+)
+def test_match(wanted: str, key: str, checklist: str) -> None:
+    with gbif_api.serve(gbif_api.World()):
+        found = match(wanted)
+    assert (found.key, found.checklist_key, found.match_type) == (key, checklist, "EXACT")
+    assert found.lineage["kingdom"] == "Animalia"
+    assert found.rank == ("CLASS" if key == "V2" else "SPECIES")
+
+
+def test_a_synonym_stands_for_its_accepted_taxon() -> None:
+    with gbif_api.serve(gbif_api.World()):
+        found = match("Cactornis scandens")
+    assert (found.key, found.canonical_name, found.status) == (
+        "6SCAN",
+        "Geospiza scandens",
+        "SYNONYM",
+    )
+    assert found.matched_name == "Cactornis scandens Gould, 1837"
+    assert found.lineage["species"] == "Geospiza scandens"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "checklist", "said"),
+    [
+        ("Geospiza fortes", None, ["VARIANT", "Geospiza fortis Gould, 1837 (SPECIES, key 6FORT)"]),
+        ("Geospiza imaginaria", None, ["HIGHERRANK", "Geospiza (GENUS, key 4GEO)"]),
+        ("Nonexistus nullus", None, ["NONE", "Nearest: nothing", "spelling"]),
+        ("9999301", CATALOGUE_OF_LIFE, ["NONE", BACKBONE]),
+        ("  ", None, ["NONE"]),
+    ],
+)
+def test_an_unsure_match_is_an_error_that_helps(
+    wanted: str, checklist: str | None, said: list[str]
+) -> None:
+    with gbif_api.serve(gbif_api.World()), pytest.raises(ValueError) as error:
+        match(wanted, checklist_key=checklist)
+    assert [part for part in said if part not in str(error.value)] == []
+
+
+def test_equal_matches_are_an_error() -> None:
+    world = gbif_api.World()
+    for answer in world.taxa[-2].values():
+        answer["diagnostics"]["note"] = "Multiple equal matches for name"
+    with gbif_api.serve(world), pytest.raises(ValueError, match="6SCAN"):
+        match("Geospiza scandens")
+
+
+def test_search_writes_a_darwin_core_archive(tmp_path: Path) -> None:
+    world = gbif_api.World()
+    said: list[str] = []
+    with gbif_api.serve(world):
+        out = search_archive(GEOSPIZA, tmp_path / "new" / "finches", page_size=7, log=said.append)
+    pictured = [o for o in world.occurrences if any(m["type"] == "StillImage" for m in o["media"])]
+    assert sorted(contents(out)) == ["meta.xml", "multimedia.txt", "occurrence.txt", "query.json"]
+    assert [path.name for path in out.parent.iterdir()] == ["finches"]
+
+    occurrences = table(out, "occurrence.txt")
+    ids = [int(row["gbifID"]) for row in occurrences]
+    assert ids == sorted(int(o["gbifID"]) for o in pictured)
+    assert {row["checklistKey"] for row in occurrences} == {CATALOGUE_OF_LIFE}
+    assert {row["taxonKey"] for row in occurrences} == {"6FORT", "6FULI", "6MAGN", "6SCAN"}
+    assert {row["class"] for row in occurrences} == {"Aves"}
+    assert sum(row["informationWithheld"] != "" for row in occurrences) == 1
+    assert sum(row["occurrenceStatus"] == "ABSENT" for row in occurrences) == 1
+
+    media = table(out, "multimedia.txt")
+    assert list(media[0]) == [
+        "gbifID", "type", "format", "identifier", "references", "title", "description", "source",
+        "audience", "created", "creator", "contributor", "publisher", "license", "rightsHolder",
+    ]  # fmt: skip
+    assert len(media) == sum(len(o["media"]) for o in pictured)
+    odd = next(row for row in media if row["title"])
+    assert (odd["title"], odd["description"]) == ("tab here", 'two  lines, a "quote" ')
+
+    note = json.loads((out / "query.json").read_text())
+    assert note["request"] == GEOSPIZA.parameters()
+    assert (note["count"], note["taken"], note["media"]) == (len(ids), len(ids), len(media))
+    assert len(said) == len([a for a in world.addresses if "/search" in a]) == 5
+
+
+def test_meta_names_every_column_by_a_term(tmp_path: Path) -> None:
+    with gbif_api.serve(gbif_api.World()):
+        out = search_archive(GEOSPIZA, tmp_path / "finches")
+    core, extension = ElementTree.parse(out / "meta.xml").getroot()
+    assert core.get("rowType") == "http://rs.tdwg.org/dwc/terms/Occurrence"
+    assert extension.get("rowType") == "http://rs.gbif.org/terms/1.0/Multimedia"
+    for element, id_tag in ((core, "id"), (extension, "coreid")):
+        assert (element.get("fieldsTerminatedBy"), element.get("linesTerminatedBy")) == (
+            r"\t",
+            r"\n",
+        )
+        assert (element.get("fieldsEnclosedBy"), element.get("ignoreHeaderLines")) == ("", "1")
+        (first,) = element.iter(DWC + id_tag)
+        (location,) = element.iter(DWC + "location")
+        assert first.get("index") == "0"
+        fields = list(element.iter(DWC + "field"))
+        terms = [str(field.get("term")).rpartition("/")[2] for field in fields]
+        assert [field.get("index") for field in fields] == [str(i) for i in range(len(fields))]
+        assert terms == list(table(out, str(location.text))[0])
+    iris = {str(field.get("term")) for field in core.iter(DWC + "field")}
+    assert {
+        "http://purl.org/dc/terms/license", "http://rs.gbif.org/terms/1.0/elevation",
+        "http://rs.tdwg.org/dwc/terms/class", "http://iucn.org/terms/iucnRedListCategory",
+    } <= iris  # fmt: skip
+
+
+def test_the_snapshot_does_not_depend_on_paging_or_order(tmp_path: Path) -> None:
+    world = gbif_api.World()
+    shuffled = gbif_api.World(occurrences=[*world.occurrences[::-1], *world.occurrences[3:9]])
+    with gbif_api.serve(world):
+        whole = search_archive(GEOSPIZA, tmp_path / "whole")
+        paged = search_archive(GEOSPIZA, tmp_path / "paged", page_size=4)
+    with gbif_api.serve(shuffled):  # six occurrences come twice
+        other = search_archive(GEOSPIZA, tmp_path / "other", page_size=5)
+    assert contents(whole) == contents(paged)
+    different = {name for name in contents(whole) if contents(whole)[name] != contents(other)[name]}
+    assert different == {"query.json"}  # which counts as GBIF does
+
+
+def test_every_parameter_reaches_gbif(tmp_path: Path) -> None:
+    world = gbif_api.World()
+    query = Query(
+        taxon_key="9999202", country="EC", dataset_key="00000000-0000-4000-8000-000000000001",
+        basis_of_record=("HUMAN_OBSERVATION", "PRESERVED_SPECIMEN"), licences=("CC0_1_0",),
+        geometry="POLYGON((-92 -2,-88 -2,-88 2,-92 2,-92 -2))",
+    )  # fmt: skip
+    with gbif_api.serve(world):
+        out = search_archive(query, tmp_path / "finches", limit=5, page_size=3)
+    rows = table(out, "occurrence.txt")
+    assert len(rows) == 5
+    assert {row["checklistKey"] for row in rows} == {BACKBONE}
+    assert {row["countryCode"] for row in rows} == {"EC"}
+    first, second = world.addresses
+    assert first.startswith(
+        "GET https://api.gbif.org/v1/occurrence/search?taxonKey=9999202&country=EC"
+    )
+    assert f"checklistKey={BACKBONE}" in first
+    assert "basisOfRecord=HUMAN_OBSERVATION&basisOfRecord=PRESERVED_SPECIMEN" in first
+    assert "mediaType=StillImage" in first
+    assert "limit=3&offset=0" in first
+    assert "limit=2&offset=3" in second
+
+
+def test_names_come_whole_from_one_checklist() -> None:
+    occurrence = gbif_api.finches()[0]
+    by = occurrence["classifications"][CATALOGUE_OF_LIFE]
+    by["classification"] = [t for t in by["classification"] if t["rank"] != "CLASS"]
+    del by["iucnRedListCategoryCode"]
+    names = list(gbif_live._COLUMNS[0])
+    line, _ = gbif_live.convert(occurrence, CATALOGUE_OF_LIFE)
+    row = dict(zip(names, line.rstrip("\n").split("\t"), strict=True))
+    assert (row["class"], row["taxonKey"], row["iucnRedListCategory"]) == ("", "6FORT", "LC")
+    line, _ = gbif_live.convert(occurrence, "another checklist")
+    row = dict(zip(names, line.rstrip("\n").split("\t"), strict=True))
+    assert (row["class"], row["taxonKey"], row["checklistKey"]) == ("Aves", "9999301", BACKBONE)
+
+
+def test_flat_text_keys_are_the_catalogues() -> None:
+    occurrence = gbif_api.finches()[-5]
+    line, _ = gbif_live.convert(occurrence, CATALOGUE_OF_LIFE)
+    row = dict(zip(gbif_live._COLUMNS[0], line.rstrip("\n").split("\t"), strict=True))
+    assert (row["taxonKey"], row["checklistKey"]) == ("6FORT", CATALOGUE_OF_LIFE)
+
+
+@pytest.mark.parametrize(("limit", "page_size"), [(100_001, 300), (0, 300), (10, 301)])
+def test_a_search_too_large_names_the_other_way(tmp_path: Path, limit: int, page_size: int) -> None:
+    world = gbif_api.World()
+    with gbif_api.serve(world), pytest.raises(ValueError, match="download_archive"):
+        search_archive(GEOSPIZA, tmp_path / "finches", limit=limit, page_size=page_size)
+    assert world.addresses == []
+
+
+def test_busy_and_failing_answers_are_waited_out(tmp_path: Path) -> None:
+    waits: list[float] = []
+    world = gbif_api.World(faults=[(429, {"Retry-After": "7"}), (503, {}), (500, {}), (502, {})])
+    with gbif_api.serve(world):
+        out = search_archive(GEOSPIZA, tmp_path / "finches", sleep=waits.append)
+    assert waits == [7, 4, 8, 16]
+    assert table(out, "occurrence.txt")
+
+
+@pytest.mark.parametrize(("status", "tries"), [(503, 5), (429, 5), (400, 1)])
+def test_a_lasting_failure_says_what_and_where_and_leaves_nothing(
+    tmp_path: Path, status: int, tries: int
+) -> None:
+    waits: list[float] = []
+
+    def page_two_fails(line: str) -> None:
+        world.faults = [(status, {})] * 9
+
+    world = gbif_api.World()
+    with gbif_api.serve(world), pytest.raises(RuntimeError) as error:
+        search_archive(
+            GEOSPIZA, tmp_path / "finches", page_size=4, log=page_two_fails, sleep=waits.append
+        )
+    said = str(error.value)
+    assert f"search at offset 4, try {tries}: {status}" in said
+    assert ("correct the query" if tries == 1 else "try again later") in said
+    assert len(waits) == tries - 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreachable_gbif_is_an_error_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import requests
+
+    def no_line(*_: Any, **__: Any) -> None:
+        raise requests.ConnectTimeout("timed out")
+
+    monkeypatch.setattr(requests.Session, "request", no_line)
+    with pytest.raises(RuntimeError, match="offset 0, try 5: timed out; nothing was written"):
+        search_archive(GEOSPIZA, tmp_path / "finches", sleep=lambda s: None)
+
+
+def test_a_snapshot_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = gbif_api.World()
+    for name, value in ACCOUNT.items():
+        monkeypatch.setenv(name, value)
+    with gbif_api.serve(world):
+        with pytest.raises(FileExistsError):
+            search_archive(GEOSPIZA, tmp_path)
+        with pytest.raises(FileExistsError):
+            gbif_live.download_archive(GEOSPIZA, tmp_path)
+    assert world.addresses == []
+
+
+@pytest.mark.parametrize("missing", list(ACCOUNT))
+def test_a_download_names_the_missing_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for name, value in ACCOUNT.items():
+        monkeypatch.setenv(name, "" if name == missing else value)
+    world = gbif_api.World()
+    with gbif_api.serve(world), pytest.raises(ValueError) as error:
+        gbif_live.download_archive(GEOSPIZA, tmp_path / "finches.zip")
+    assert missing in str(error.value)
+    assert not any(name in str(error.value) for name in {*ACCOUNT} - {missing})
+    assert world.addresses == []
+
+
+def test_download(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in ACCOUNT.items():
+        monkeypatch.setenv(name, value)
+    waits: list[float] = []
+    world = gbif_api.World()
+    out = tmp_path / "finches.zip"
+    with gbif_api.serve(world), caplog.at_level("DEBUG"):
+        gbif_live.download_archive(GEOSPIZA, out, poll_s=11, sleep=waits.append)
+    assert zipfile.is_zipfile(out)
+    assert out.read_bytes() == world.archive
+    assert waits == [11, 11]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["finches.zip", "finches.zip.json"]
+    note = json.loads(Path(f"{out}.json").read_text())
+    assert (note["key"], note["doi"]) == (gbif_api.DOWNLOAD_KEY, "10.15468/dl.finch1")
+    assert (note["size"], note["totalRecords"]) == (len(world.archive), 36)
+    assert note["license"].endswith("/by-nc/4.0/legalcode")
+
+    (body,) = world.posted
+    assert (body["format"], body["checklistKey"]) == ("DWCA", CATALOGUE_OF_LIFE)
+    assert body["predicate"] == GEOSPIZA.predicate()
+    assert body["predicate"]["predicates"][0] == {
+        "type": "in", "key": "TAXON_KEY", "values": ["4GEO"], "checklistKey": CATALOGUE_OF_LIFE,
+    }  # fmt: skip
+    assert world.addresses[0] == "POST https://api.gbif.org/v1/occurrence/download/request"
+    out_err = capsys.readouterr()
+    everything = caplog.text + out_err.out + out_err.err + str(note) + str(world.addresses)
+    assert ACCOUNT["GBIF_PWD"] not in everything + str(body)
+
+
+def test_download_takes_a_predicate_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ACCOUNT.items():
+        monkeypatch.setenv(name, value)
+    world = gbif_api.World(statuses=["SUCCEEDED"])
+    own = {"type": "not", "predicate": {"type": "equals", "key": "TAXON_KEY", "value": "4GEO"}}
+    with gbif_api.serve(world):
+        gbif_live.download_archive(own, tmp_path / "finches.zip", format="SIMPLE_CSV")
+    (body,) = world.posted
+    assert body["format"] == "SIMPLE_CSV"
+    assert body["predicate"]["predicate"]["checklistKey"] == CATALOGUE_OF_LIFE  # by pygbif
+    assert "checklistKey" not in own["predicate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"account": ("darwin", "other")}, "download request, try 1: 401"),
+        ({"statuses": ["RUNNING", "KILLED"]}, f"{gbif_api.DOWNLOAD_KEY} is KILLED after 30 s"),
+        ({"statuses": ["RUNNING"]}, "is RUNNING after 90 s"),
+        ({"archive": b"PK cut short"}, "came cut short"),
+        ({"faults": [(503, {})]}, "download request, try 1: 503"),
+    ],
+)
+def test_a_failed_download_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], said: str
+) -> None:
+    for name, value in ACCOUNT.items():
+        monkeypatch.setenv(name, value)
+    world = gbif_api.World(**change)
+    with gbif_api.serve(world), pytest.raises(RuntimeError) as error:
+        gbif_live.download_archive(
+            GEOSPIZA, tmp_path / "finches.zip", timeout_s=90, sleep=lambda s: None
+        )
+    assert said in str(error.value)
+    assert ACCOUNT["GBIF_PWD"] not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predicate() -> None:
+    query = Query(taxon_key="44", country="EC", geometry="POINT(1 2)", licences=("CC0_1_0",))
+    assert query.predicate() == {
+        "type": "and",
+        "predicates": [
+            {"type": "within", "geometry": "POINT(1 2)"},
+            {"type": "in", "key": "TAXON_KEY", "values": ["44"], "checklistKey": BACKBONE},
+            {"type": "in", "key": "COUNTRY", "values": ["EC"]},
+            {"type": "in", "key": "LICENSE", "values": ["CC0_1_0"]},
+            {"type": "in", "key": "MEDIA_TYPE", "values": ["StillImage"]},
+        ],
+    }
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The occurrences of GBIF's recorded search answers (October 2024, before the new taxonomy)."""
+    yaml = pytest.importorskip("yaml")
+    folder = REAL / "gbif" / "api_cassettes_pygbif"
+    paths = sorted(folder.glob("test_search*.yaml"))
+    if not paths:
+        pytest.skip(f"no recorded answers of GBIF in {folder}")
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        for exchange in yaml.safe_load(path.read_text(encoding="utf-8"))["interactions"]:
+            found += json.loads(exchange["response"]["body"]["string"])["results"]
+    return found
+
+
+@pytest.mark.real_data
+def test_recorded_answers_arrive_whole(tmp_path: Path) -> None:
+    occurrences = recorded()
+    with gbif_api.serve(gbif_api.World(occurrences=occurrences)):
+        out = search_archive(Query(), tmp_path / "recorded", page_size=100)
+    rows = {row["gbifID"]: row for row in table(out, "occurrence.txt")}
+    media = table(out, "multimedia.txt")
+    pictured = {o["gbifID"]: o for o in occurrences if o["media"]}
+    assert len(occurrences) == 606
+    assert rows.keys() == pictured.keys()
+    for gbif_id, occurrence in pictured.items():
+        row = rows[gbif_id]
+        assert row["checklistKey"] == BACKBONE
+        for name in row.keys() & occurrence.keys() - {"gbifID"}:
+            assert row[name].split() == str(occurrence[name]).split(), name
+    flat = [(o["gbifID"], m) for o in pictured.values() for m in o["media"]]
+    assert len(media) == len(flat) > 900
+    by_id = {
+        gbif_id: [m for i, m in flat if i == gbif_id]
+        for gbif_id in {row["gbifID"] for row in media}
+    }
+    for row in media:
+        medium = by_id[row["gbifID"]].pop(0)
+        assert {k: v for k, v in row.items() if v and k != "gbifID"} == medium
