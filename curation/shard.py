@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import pixels, schema, sql
+from catalog import artifact, pixels, schema, sql
 from catalog.load import hub_metadata
 from curation.store import Blobs
 
@@ -61,10 +61,10 @@ fate as (
     share($seed || 'group' || group_id) as draw
   from joined group by group_id
 )
-select j.* exclude (keep, provider_split),
+select j.* exclude (keep, provider_split, redistributable),
   case when unseen then 'unseen' when held_out or draw < $test then 'test'
        when draw < $test + $validation then 'validation' else 'train' end as split,
-  keep
+  redistributable, keep
 from joined j join fate using (group_id)
 """
 
@@ -77,6 +77,11 @@ select *, floor(share($seed || uuid) * case when split = 'train' then $n_buckets
     ::integer as bucket
 from catalog where keep
 order by split, bucket, share($seed || uuid), uuid
+"""
+
+BROWSE_SQL = """
+select * exclude (keep) from catalog
+order by kingdom, phylum, "class", "order", family, genus, species, canonicalName, uuid
 """
 
 TAXA_SQL = """
@@ -130,13 +135,12 @@ def tables(
               "validation": validation, "test": test, "unseen": unseen_genera,
               "held_out": list(HELD_OUT)}  # fmt: skip
     sql.query(con, CATALOG_SQL, params, **inputs).copy_to(joined)
-    order = '"kingdom", phylum, "class", "order", family, genus, species, canonicalName, uuid'
-    columns = ", ".join(f'"{name}"' for name in schema.CATALOG.columns)
-    catalog = f"select {columns} from catalog order by {order}"
-    sql.query(con, catalog, catalog=joined).copy_to(meta / "catalog-000000.parquet", 20_000)
+    sql.query(con, BROWSE_SQL, catalog=joined).copy_to(meta / "catalog-000000.parquet", 20_000)
     sql.query(con, TAXA_SQL, catalog=joined).copy_to(meta / "taxa-000000.parquet")
     sql.query(con, REJECTS_SQL, verdict=inputs["verdict"]).copy_to(meta / "rejects-000000.parquet")
     sql.query(con, PLAN_SQL, params, catalog=joined).copy_to(plan, 10_000)
+    for table in (schema.CATALOG, schema.TAXA, schema.REJECTS):
+        artifact.check(meta / f"{table.name}-000000.parquet", table)
     rows = sql.query(con, CITATIONS_SQL, catalog=joined).rows()
     lines = ["datasetKey,datasetName,n_images", *(f"{k},{_cell(n)},{c}" for k, n, c in rows)]
     (folder / "citations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from curation.sample.body import Body
 from curation.sample.canvas import (
@@ -51,6 +51,7 @@ __all__ = [
     "looks",
     "museum_label",
     "placeholder",
+    "sea_scene",
 ]
 
 # Share of the variance that each rank, kingdom to species, adds to every latent; the sum is 1.
@@ -250,3 +251,20 @@ def camera_trap_frame(
     _pose(pen, body.form, rng)
     PAINTERS[body.form](pen, body, rng)
     return view.finish(pen.relief)
+
+
+def sea_scene(
+    animals: Sequence[tuple[Look, int, tuple[int, int, int, int]]], scene: int, size: Size
+) -> Image.Image:
+    """Return one underwater picture with several animals: (look, individual, box of x, y, w, h)."""
+    rng = generator("scene", scene)
+    image = backdrop(rng, "water", size)
+    relief: Image.Image | None = None
+    for look, individual, (x, y, w, h) in animals:
+        body = _body(look, individual, None, None)
+        own = generator("swim", scene, individual, round(look.hue * 1e9))
+        pen = Pen(image, (x + w / 2, y + h / 2), min(w, h) * 0.62 * body.scale)
+        _pose(pen, body.form, own)
+        PAINTERS[body.form](pen, body, own)
+        relief = pen.relief if relief is None else ImageChops.lighter(relief, pen.relief)
+    return develop(image, relief, rng)

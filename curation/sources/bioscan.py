@@ -57,6 +57,7 @@ select
     when processid is null then 'no_record_id'
     when not regexp_matches(processid, '^[A-Za-z0-9_.-]+$') or contains(processid, '..')
       then 'bad_record_id'
+    when not regexp_matches(chunk, '^[A-Za-z0-9_-]+$') then 'bad_chunk'
     when split is null then 'no_split'
     when not list_contains($splits, split) then 'provider_held_out'
   end as reject_reason

@@ -206,8 +206,8 @@ def loose_table(
     """
     start = box.read_start(member)
     encoding = "UTF-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
-    lines = start.decode(encoding, "replace").replace("\0", "").lstrip("\ufeff\r\n").splitlines()
-    head = lines[0] if lines else ""
+    text = start.decode(encoding, "replace").replace("\0", "").lstrip("\ufeff\r\n")
+    head = re.split("[\r\n]", text, maxsplit=1)[0]
     delimiter = max("\t", ",", ";", "|", key=head.count)
     shape = landing.Shape(encoding, delimiter, "" if delimiter == "\t" else '"', "\n", 1)
     names = next(csv.reader([head], delimiter=delimiter), [])
@@ -220,8 +220,8 @@ def loose_table(
     if len(columns) < 2:
         raise ValueError(f"{box.path}: {member} has no header line of column names")
     columns.setdefault("id", columns.get("gbifID", 0))
-    text = landing.land(box, [member], shape, work_dir)
-    source = landing.table_input(text, shape, work_dir)
+    landed = landing.land(box, [member], shape, work_dir)
+    source = landing.table_input(landed, shape, work_dir)
     return Table(row_type, member, source, columns, dict(constants or {}), len(names), True)
 
 

@@ -76,7 +76,7 @@ order by archive, source_table, source_row, media_index
 
 HARVEST_SQL = """
 with m as (
-  select source_row, len(fields) <> $n_columns as ragged,
+  select source_row, len(fields) < $n_columns or ($exact and len(fields) > $n_columns) as ragged,
     said(fields, $at.id) as id, said(fields, $at.taxon) as taxonID,
     said(fields, $at.type) as type, lower(said(fields, $at.format)) as format,
     said(fields, $at.url) as identifier, said(fields, $at.page) as "references",
@@ -179,6 +179,7 @@ def _harvest(con: duckdb.DuckDBPyConnection, name: str, path: Path, work_dir: Pa
                   url="accessURI identifier", page="furtherInformationURL references", title="title",
                   license="UsageTerms license", owner="Owner rightsHolder",
                   agent="agentID")  # fmt: skip
-    params = {"archive": name, "table": media.name, "at": at, "n_columns": media.n_columns}
+    params = {"archive": name, "table": media.name, "at": at, "n_columns": media.n_columns,
+              "exact": media.exact}  # fmt: skip
     return sql.query(con, HARVEST_SQL, params, media=media.input, lineage=tree, agent=agent,
                      blank=schema.SOURCE.empty())  # fmt: skip

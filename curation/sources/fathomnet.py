@@ -88,24 +88,24 @@ def fathomnet(
 
 
 def _coco(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    images = {image.get("id"): image for image in data.get("images", []) if isinstance(image, dict)}
-    concepts = {c.get("id"): c.get("name") for c in data.get("categories", []) if isinstance(c, dict)}
-    seen: dict[Any, int] = {}
-    for note in data["annotations"]:
-        note = note if isinstance(note, dict) else {}
-        image = images.get(note.get("image_id"), {})
-        key = note.get("image_id")
+    images = {_text(image.get("id")): image for image in _dicts(data.get("images"))}
+    concepts = {_text(c.get("id")): c.get("name") for c in _dicts(data.get("categories"))}
+    seen: dict[str | None, int] = {}
+    for note in _dicts(data["annotations"]):
+        key, number = _text(note.get("image_id")), _text(note.get("id"))
+        image = images.get(key, {})
         seen[key] = seen.get(key, -1) + 1
         width, height = _whole(image.get("width")), _whole(image.get("height"))
         crop, reason = _crop(note.get("bbox"), width, height)
-        if not image:
-            reason = "no_image"
+        uuid = _text(note.get("uuid")) or (number and f"coco:{number}")
+        identifier = _text(image.get("coco_url") or image.get("flickr_url"))
+        if not uuid or not image or not identifier:
+            reason = "no_record_id" if not uuid else "no_identifier" if image else "no_image"
         elif note.get("iscrowd"):
             reason = "group_of"
-        concept = concepts.get(note.get("category_id"))
+        concept = concepts.get(_text(note.get("category_id")))
         yield {
-            "source_id": _text(note.get("uuid") or f"coco:{note.get('id')}"),
-            "identifier": _text(image.get("coco_url") or image.get("flickr_url")), "crop": crop,
+            "source_id": uuid, "identifier": identifier, "crop": crop,
             "image_id": _text(image.get("file_name") or key), "concept": _text(concept),
             "eventDate": _text(image.get("date_captured")), "original_width": width,
             "original_height": height, "media_index": seen[key],
@@ -114,12 +114,10 @@ def _coco(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _api(images: list[Any], review: set[str], drop: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for image in images:
-        image = image if isinstance(image, dict) else {}
+    for image in _dicts(images):
         rights = image.get("darwinCore") or image.get("imageSetUpload") or {}
         rights = rights if isinstance(rights, dict) else {}
-        for index, box in enumerate(image.get("boundingBoxes") or []):
-            box = box if isinstance(box, dict) else {}
+        for index, box in enumerate(_dicts(image.get("boundingBoxes"))):
             width, height = _whole(image.get("width")), _whole(image.get("height"))
             crop, reason = _crop([box.get(k) for k in ("x", "y", "width", "height")], width, height)
             state = str(box.get("reviewState") or "UNKNOWN").upper()
@@ -167,8 +165,15 @@ def _not_taxon(concept: Any) -> str | None:
     return "concept_not_a_taxon" if _NOT_TAXA.search(str(concept)) else None
 
 
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """The entries of a JSON list; one of another type counts as an entry that says nothing."""
+    return [e if isinstance(e, dict) else {} for e in value] if isinstance(value, list) else []
+
+
 def _text(value: Any) -> str | None:
-    return str(value).strip() or None if value is not None else None
+    if value is None:
+        return None
+    return str(value).encode("utf-8", "replace").decode().strip() or None
 
 
 def _real(value: Any) -> float | None:

@@ -66,6 +66,7 @@ from occurrence
 
 MULTIMEDIA_SQL = """
 select
+  $table as source_table,
   source_row,
   len(fields) < $n_columns or ($exact and len(fields) > $n_columns) as ragged,
   said(fields, $at.key) as key,
@@ -93,19 +94,19 @@ core as (
   from occurrence o semi join first_occurrence using (key, occurrence_row)
 ),
 parts as (                      -- associatedMedia is not repeated where multimedia lists it
-  select key, occurrence_row, trim(part) as identifier, ordinality as part_no
-  from core, unnest(string_split(associatedMedia, '|')) with ordinality as p(part, ordinality)
+  select key, occurrence_row, ragged, trim(part) as identifier, ordinality as part_no
+  from occurrence, unnest(string_split(associatedMedia, '|')) with ordinality as p(part, ordinality)
   where associatedMedia is not null and word(part) is not null
 ),
 listed as (select distinct key, canonical_url(identifier) as url from multimedia),
 bare as (select p.* from parts p anti join listed l
          on p.key = l.key and canonical_url(p.identifier) = l.url),
 media as (
-  select $table as source_table, source_row, 0 as part_no, key, ragged, type, format, identifier,
+  select source_table, source_row, 0 as part_no, key, ragged, type, format, identifier,
     "references", title, creator, publisher, license_verbatim, rightsHolder, false as associated
   from multimedia
   union all
-  select $core_table, occurrence_row, part_no, key, false, null, null, identifier,
+  select $core_table, occurrence_row, part_no, key, ragged, null, null, identifier,
     null, null, null, null, null, null, true
   from bare
 ),
@@ -150,10 +151,16 @@ left join core c on c.key = m.key
 order by archive, source_table, source_row, media_index
 """
 
+ASSOCIATED_SQL = "select count(*) > 0 from occurrence where associatedMedia is not null"
+
+IMAGE_ROW = "http://rs.gbif.org/terms/1.0/Image"
+_NO_ROWS = pa.schema([("source_row", pa.int64()), ("fields", pa.list_(pa.string()))]).empty_table()
+_NO_MEDIA = dwca.Table(dwca.MEDIA_ROWS[0], "multimedia", _NO_ROWS, {}, {}, 0, False)
+
 _OCCURRENCE_TERMS = {
     "key": "gbifID id", "class_": "class", "order_": "order",
     "elevation": "elevation minimumElevationInMeters", "depth": "depth minimumDepthInMeters",
-    "taxonKey": "taxonKey", "publisher": "publisher institutionCode",
+    "taxonKey": "acceptedTaxonKey taxonKey", "publisher": "publisher institutionCode",
 }  # fmt: skip
 _OCCURRENCE_PLAIN = (
     "associatedMedia occurrenceStatus occurrenceID organismID eventID catalogNumber references "
@@ -186,26 +193,30 @@ def gbif(
     (unless `media_only`) or no media table.
     """
     con.execute(dwca.MACROS)
-    occurrence, core, media = None, None, None
+    occurrence, core = None, None
+    media: list[dwca.Table] = []
     if snapshot.is_snapshot(path):
         occurrence = snapshot.occurrence(con, str(path), work_dir)
     else:
         core, media = _tables(Path(path), work_dir, media_only=media_only)
     if multimedia is not None:
-        media = _media_table(multimedia, work_dir)
+        media = _media_tables(multimedia, work_dir)
     if core is not None:
         at = core.at(**_OCCURRENCE_TERMS, **{term: term for term in _OCCURRENCE_PLAIN})
         occurrence = _narrow(con, OCCURRENCE_SQL, core, at, work_dir / "occurrence.parquet")
     if occurrence is None:
         occurrence = _no_occurrence(con, work_dir)
-    if media is None:
+    if not media and not _has_associated_media(con, occurrence):
         raise ValueError(
             f"{path} has no multimedia table, so it lists no pictures; download it as a Darwin Core "
             "Archive, or name the media table beside it with `multimedia = ...`"
         )
-    at = media.at(**_MULTIMEDIA_TERMS)
-    rows = _narrow(con, MULTIMEDIA_SQL, media, at, work_dir / "multimedia.parquet", "multimedia")
-    params = {"archive": archive, "media_only": media_only, "table": media.name,
+    rows = [
+        _narrow(con, MULTIMEDIA_SQL, table, _media_places(table), work_dir / f"multimedia-{i}.parquet",
+                "multimedia")
+        for i, table in enumerate({table.name: table for table in media or [_NO_MEDIA]}.values())
+    ]  # fmt: skip
+    params = {"archive": archive, "media_only": media_only,
               "core_table": core.name if core else "occurrence"}  # fmt: skip
     return sql.query(con, SQL, params, occurrence=occurrence, multimedia=rows,
                      blank=schema.SOURCE.empty())  # fmt: skip
@@ -213,24 +224,24 @@ def gbif(
 
 def _tables(
     path: Path, work_dir: Path, *, media_only: bool
-) -> tuple[dwca.Table | None, dwca.Table | None]:
+) -> tuple[dwca.Table | None, list[dwca.Table]]:
     if path.is_file() and path.suffix.lower() in (".txt", ".tsv", ".tab", ".csv"):
         if media_only:
-            return None, _media_table(path, work_dir)
+            return None, _media_tables(path, work_dir)
         raise ValueError(f"{path} is a table without its occurrences; {_HOW_MEDIA_ONLY}")
     box = landing.open_box(path)
     if media_only and box.find("occurrence.txt") is None:
         member = box.find("multimedia.txt")
         if member is None:
             raise ValueError(f"{path} has neither occurrence.txt nor multimedia.txt")
-        return None, dwca.loose_table(box, member, dwca.MEDIA_ROWS[0], work_dir)
+        return None, [dwca.loose_table(box, member, dwca.MEDIA_ROWS[0], work_dir)]
     try:
         archive = dwca.open_archive(path, work_dir, only=dwca.MEDIA_ROWS)
     except ValueError as error:
         if box.find("multimedia.txt") and not box.find("occurrence.txt"):
             raise ValueError(f"{error}; {_HOW_MEDIA_ONLY}") from error
         raise
-    return archive.tables[0], archive.first(*dwca.MEDIA_ROWS)
+    return archive.tables[0], archive.all(*dwca.MEDIA_ROWS)
 
 
 _HOW_MEDIA_ONLY = (
@@ -238,14 +249,26 @@ _HOW_MEDIA_ONLY = (
 )
 
 
-def _media_table(path: Path, work_dir: Path) -> dwca.Table:
+def _media_tables(path: Path, work_dir: Path) -> list[dwca.Table]:
     if path.is_file() and path.suffix.lower() in (".txt", ".tsv", ".tab", ".csv"):
         box = landing.Box(path.parent, (path.name,))
-        return dwca.loose_table(box, path.name, dwca.MEDIA_ROWS[0], work_dir)
-    table = dwca.open_archive(path, work_dir, only=dwca.MEDIA_ROWS).first(*dwca.MEDIA_ROWS)
-    if table is None:
+        return [dwca.loose_table(box, path.name, dwca.MEDIA_ROWS[0], work_dir)]
+    tables = dwca.open_archive(path, work_dir, only=dwca.MEDIA_ROWS).all(*dwca.MEDIA_ROWS)
+    if not tables:
         raise ValueError(f"{path} has no multimedia table")
-    return table
+    return tables
+
+
+def _media_places(table: dwca.Table) -> dict[str, Any]:
+    """Where a media table keeps what; every row of GBIF's Image extension is a still image."""
+    at = table.at(**_MULTIMEDIA_TERMS)
+    if table.row_type == IMAGE_ROW and at["type"]["i"] is None:
+        at["type"]["v"] = "StillImage"
+    return at
+
+
+def _has_associated_media(con: duckdb.DuckDBPyConnection, occurrence: Path) -> bool:
+    return bool(sql.query(con, ASSOCIATED_SQL, occurrence=occurrence).scalar())
 
 
 def _narrow(
@@ -254,7 +277,7 @@ def _narrow(
 ) -> Path:  # fmt: skip
     """Write the columns a query needs of a wide table, so that it is split once."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    params = {"at": at, "n_columns": table.n_columns, "exact": table.exact}
+    params = {"at": at, "table": table.name, "n_columns": table.n_columns, "exact": table.exact}
     sql.query(con, text, params, **{name: table.input}).copy_to(target)
     return target
 
@@ -262,8 +285,7 @@ def _narrow(
 def _no_occurrence(con: duckdb.DuckDBPyConnection, work_dir: Path) -> Path:
     none = {"i": None, "v": None}
     names = (*_OCCURRENCE_TERMS, *_OCCURRENCE_PLAIN)
-    empty = pa.schema([("source_row", pa.int64()), ("fields", pa.list_(pa.string()))]).empty_table()
     params = {"at": dict.fromkeys(names, none), "n_columns": 0, "exact": False}
     work_dir.mkdir(parents=True, exist_ok=True)
-    sql.query(con, OCCURRENCE_SQL, params, occurrence=empty).copy_to(work_dir / "occurrence.parquet")
+    sql.query(con, OCCURRENCE_SQL, params, occurrence=_NO_ROWS).copy_to(work_dir / "occurrence.parquet")
     return work_dir / "occurrence.parquet"

@@ -240,7 +240,7 @@ def _clean(box: Box, member: str, shape: Shape, skip_lines: int) -> Iterator[str
                 raise ValueError(f"{box.path}: {member} has a line of over {MAX_LINE_BYTES} bytes")
             lines = _lines(text, quoted=bool(shape.quote))
             while skip_lines and lines:
-                head, _, lines = lines.partition("\n")
+                lines = lines.partition("\n")[2]
                 skip_lines -= 1
             yield lines
             if not chunk:

@@ -114,18 +114,28 @@ def _parquet(path: Path) -> dwca.Table:
     """A parquet table in the shape the delimited ones have."""
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path} is not readable parquet: {error}") from error
-    flat = [c for c in table.column_names if not pa.types.is_nested(table.schema.field(c).type)
-            and not pa.types.is_binary(table.schema.field(c).type)]  # fmt: skip
-    columns = [table.column(name).cast(pa.string()).to_pylist() for name in flat]
+    columns = {f.name: texts for i, f in enumerate(table.schema)
+               if (texts := _texts(table.column(i))) is not None}  # fmt: skip
+    flat = list(columns) or [""]
     rows = pa.table(
         {
             "source_row": pa.array(range(1, table.num_rows + 1), pa.int64()),
-            "fields": pa.array([list(row) for row in zip(*columns, strict=True)],
-                               pa.list_(pa.string())),
+            "fields": pa.array([list(row) for row in zip(*columns.values(), strict=True)]
+                               or [[]] * table.num_rows, pa.list_(pa.string())),
         }
     )  # fmt: skip
     places = {name: i for i, name in enumerate(flat)}
     places.setdefault("id", 0)
     return dwca.Table(dwca.OCCURRENCE, path.name, rows, places, {}, len(flat), True)
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None] | None:
+    """The values of a column as text; None for pictures, lists and what else has no text form."""
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return None
+    try:
+        return list(column.cast(pa.string()).to_pylist())
+    except pa.ArrowException:
+        return None

@@ -50,13 +50,13 @@ _COLUMNS = (
 
 
 def is_snapshot(path: Path | str) -> bool:
-    """True for an object-store address or a folder (or file) of parquet."""
+    """True for an object-store address, a file of parquet, or a folder of them or named so."""
     if "://" in str(path):
         return True
     local = Path(path)
-    if local.is_dir():
-        return (local / "meta.xml").exists() is False and any(local.rglob("*.parquet"))
-    return local.suffix == ".parquet"
+    if local.is_dir() and (local / "meta.xml").exists():
+        return False
+    return local.suffix == ".parquet" or (local.is_dir() and any(local.rglob("*.parquet")))
 
 
 def occurrence(con: duckdb.DuckDBPyConnection, path: str, work_dir: Path) -> Path:
@@ -78,11 +78,14 @@ def occurrence(con: duckdb.DuckDBPyConnection, path: str, work_dir: Path) -> Pat
     names = [name for name in _COLUMNS if name in columns]
     text = pa.schema([(name, pa.string()) for name in _COLUMNS])
     with sql.parquet_writer(target, text) as writer:
-        for batch in dataset.to_batches(columns=[columns[name] for name in names]):
-            given = dict(zip(names, batch.columns, strict=True))
-            absent = pa.nulls(batch.num_rows, pa.string())
-            arrays = [_text(given[n]) if n in given else absent for n in _COLUMNS]
-            writer.write_table(pa.table(arrays, schema=text))
+        try:
+            for batch in dataset.to_batches(columns=[columns[name] for name in names]):
+                given = dict(zip(names, batch.columns, strict=True))
+                absent = pa.nulls(batch.num_rows, pa.string())
+                arrays = [_text(given[n]) if n in given else absent for n in _COLUMNS]
+                writer.write_table(pa.table(arrays, schema=text))
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(f"{path}: its parquet cannot be read: {error}") from error
     sql.query(con, SQL, snapshot=target).copy_to(work_dir / "occurrence.parquet")
     return work_dir / "occurrence.parquet"
 
@@ -98,11 +101,12 @@ def _filesystem(path: str) -> tuple[pa.fs.FileSystem, str]:
 
 
 def _text(array: pa.Array) -> pa.Array:
-    if pa.types.is_list(array.type):
-        flat = [None if v is None else "|".join(_element(e) for e in v) for v in array.to_pylist()]
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        flat = [None if v is None else "|".join(filter(None, map(_element, v))) for v in array.to_pylist()]
         return pa.array(flat, schema.STR)
     return array.cast(pa.string())
 
 
 def _element(value: object) -> str:
-    return str(value.get("array_element") or "") if isinstance(value, dict) else str(value)
+    plain = value.get("array_element") if isinstance(value, dict) else value
+    return "" if plain is None else str(plain)

@@ -152,6 +152,9 @@ select lineage,
               when given."class" is not null then 'class' when given.phylum is not null then 'phylum'
               else 'kingdom' end) end as taxonRank,
   case when by_taxonomy then canonicalName
+       when by_provider and species_name is not null
+         and not starts_with(coalesce(name, ''), species_name) and note is distinct from 'otu_code'
+         then species_name
        when by_provider then coalesce(name, species_name, given.genus, given.family, given."order",
          given."class", given.phylum, given.kingdom) end as canonicalName,
   case when by_taxonomy then scientificName when by_provider then verbatimScientificName end
