@@ -39,7 +39,9 @@ class Artifact:
     @property
     def paths(self) -> list[Path]:
         """Its parquet files, in order."""
-        return [self.dir / f["name"] for f in self.manifest["files"] if f["name"].endswith(".parquet")]
+        return [
+            self.dir / f["name"] for f in self.manifest["files"] if f["name"].endswith(".parquet")
+        ]
 
     def path(self, name: str) -> Path:
         """One of its files."""

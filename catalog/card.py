@@ -25,7 +25,13 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 
 def describe(
-    con: duckdb.DuckDBPyConnection, folder: Path, *, name: str, title: str, licence: str, release: str
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    *,
+    name: str,
+    title: str,
+    licence: str,
+    release: str,
 ) -> None:
     """Write README.md and contact_sheet.jpg into a finished dataset folder."""
     numbers = stats.statistics(con, folder, release)
@@ -58,10 +64,14 @@ def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str
         "size_categories": [next((t for top, t in _SIZES if n_images < top), "n>1B")],
         "configs": configs, "dataset_info": infos,
     }  # fmt: skip
-    return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items())
+    return "".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items()
+    )
 
 
-def _info(folder: Path, config: str, table: schema.Table, patterns: dict[str, str]) -> dict[str, Any]:
+def _info(
+    folder: Path, config: str, table: schema.Table, patterns: dict[str, str]
+) -> dict[str, Any]:
     listed = []
     for split, pattern in patterns.items():
         files = sorted(folder.glob(pattern))
@@ -79,7 +89,9 @@ def contact_sheet(data_dir: Path) -> Image.Image | None:
     found: dict[str, bytes] = {}
     for path in sorted(data_dir.rglob("*.parquet")):
         reader = pq.ParquetFile(path)
-        for batch in reader.iter_batches(64, columns=["image", "kingdom", "family", "canonicalName"]):
+        for batch in reader.iter_batches(
+            64, columns=["image", "kingdom", "family", "canonicalName"]
+        ):
             for row in batch.to_pylist():
                 key = f"{row['kingdom']}|{row['family']}|{row['canonicalName']}"
                 found.setdefault(key, row["image"]["bytes"])
@@ -101,7 +113,9 @@ def contact_sheet(data_dir: Path) -> Image.Image | None:
     return sheet
 
 
-def _body(numbers: dict[str, list[dict[str, Any]]], *, name: str, title: str, with_sheet: bool) -> str:
+def _body(
+    numbers: dict[str, list[dict[str, Any]]], *, name: str, title: str, with_sheet: bool
+) -> str:
     ranks = numbers["ranks"][0] if numbers["ranks"] else {"n_images": 0}
     parts = [f"# {_plain(title)}\n"]
     if with_sheet:

@@ -14,7 +14,7 @@ from catalog.schema import NS
 SEPARATOR = "\x1f"
 
 MACROS = r"""
-create or replace macro word(value) as 
+create or replace macro word(value) as
   nullif(trim(value, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '');
 
 create or replace macro plain_url(address) as

@@ -1,7 +1,7 @@
 """Load a dataset of this contract with `datasets`, from a folder or a Hub repository.
 
-    from catalog.load import load
-    train = load("treeoflife-data/datasets/sample")["train"]
+from catalog.load import load
+train = load("treeoflife-data/datasets/sample")["train"]
 """
 
 from __future__ import annotations

@@ -87,7 +87,9 @@ def shipped(picture: Picture, *, max_side_px: int, quality: int) -> tuple[bytes,
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality, subsampling=0 if quality >= 95 else 2, exif=picture.exif)
+    image.save(
+        out, "JPEG", quality=quality, subsampling=0 if quality >= 95 else 2, exif=picture.exif
+    )
     return out.getvalue(), image.width, image.height
 
 

@@ -235,7 +235,9 @@ TAXON = _table("taxon", "name in a taxonomy", "taxonomy taxonID",
 LABEL = _table("label", "distinct verbatim lineage", "lineage", f"lineage {_TAXON} {_MATCH}")
 VERNACULAR = _table("vernacular", "taxon × language", "taxonomy taxonID language",
                     "taxonomy taxonID language vernacularName")  # fmt: skip
-FETCH = _table("fetch", "canonical URL", "url", "url status error http_status md5 media_type n_bytes")
+FETCH = _table(
+    "fetch", "canonical URL", "url", "url status error http_status md5 media_type n_bytes"
+)
 PHASH = _table("phash", "picture content (bytes and crop)", "md5 crop",
                "md5 crop phash phash_quality pixel_md5 original_width original_height error"
                )  # fmt: skip

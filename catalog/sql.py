@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -36,7 +36,7 @@ class Lines:
     n_header_lines: int
 
 
-Input = Path | Sequence[Path] | pa.Table | Lines
+Input: TypeAlias = "Path | Sequence[Path] | pa.Table | Lines"
 
 
 @dataclass(frozen=True)

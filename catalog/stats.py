@@ -39,7 +39,9 @@ _DATA = {"splits": SPLITS_SQL, "ranks": RANKS_SQL, "licences": LICENCES_SQL, "so
          "kingdoms": KINGDOMS_SQL}  # fmt: skip
 
 
-def statistics(con: duckdb.DuckDBPyConnection, folder: Path, release: str) -> dict[str, list[dict[str, Any]]]:
+def statistics(
+    con: duckdb.DuckDBPyConnection, folder: Path, release: str
+) -> dict[str, list[dict[str, Any]]]:
     """Tables of counts, by name: splits, ranks, licences, sources, kingdoms, rejects."""
     data = sorted((folder / "data" / release).rglob("*.parquet"))
     found = {name: [] if not data else sql.query(con, text, data=data).table().to_pylist()

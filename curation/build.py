@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib
 import logging
 import sys
 import time
@@ -24,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from catalog.artifact import Artifact
     from curation.recipe import Recipe
-    from curation.steps import Build
+    from curation.workshop import Build, Made
+
+    Step = Callable[[Build, Made], list[Artifact]]
 
 ENGINES = ("auto", "serial", "process")
 
@@ -40,18 +43,18 @@ class Stage:
 
 
 STAGES = (
-    Stage("source", "source", "curation.sources.gbif", "media rows"),
-    Stage("media", "media_", "curation.media", "media rows"),
-    Stage("taxon", "taxon", "curation.taxonomy.backbone", "names"),
-    Stage("label", "label", "curation.taxonomy.resolve", "lineages"),
-    Stage("vernacular", "vernacular_", "curation.taxonomy.vernacular", "names"),
-    Stage("fetch", "fetch_", "curation.steps", "addresses"),
-    Stage("phash", "phash_", "curation.steps", "pictures"),
-    Stage("benchmark", "benchmark", "curation.steps", "held-out pictures"),
-    Stage("dedup", "dedup_", "curation.dedup", "pictures"),
-    Stage("geoprivacy", "geoprivacy_", "curation.geoprivacy", "coordinates"),
-    Stage("verdict", "verdict_", "curation.verdict", "media rows"),
-    Stage("shard", "shard_", "curation.shard", "pictures"),
+    Stage("source", "steps:source", "curation.sources.gbif", "media rows"),
+    Stage("media", "steps:media_", "curation.media", "media rows"),
+    Stage("taxon", "steps:taxon", "curation.taxonomy.backbone", "names"),
+    Stage("label", "steps:label", "curation.taxonomy.resolve", "lineages"),
+    Stage("vernacular", "steps:vernacular_", "curation.taxonomy.vernacular", "names"),
+    Stage("fetch", "picture_steps:fetch_", "curation.picture_steps", "addresses"),
+    Stage("phash", "picture_steps:phash_", "curation.picture_steps", "pictures"),
+    Stage("benchmark", "picture_steps:benchmark", "curation.picture_steps", "held-out pictures"),
+    Stage("dedup", "steps:dedup_", "curation.dedup", "pictures"),
+    Stage("geoprivacy", "steps:geoprivacy_", "curation.geoprivacy", "coordinates"),
+    Stage("verdict", "steps:verdict_", "curation.verdict", "media rows"),
+    Stage("shard", "picture_steps:shard_", "curation.shard", "pictures"),
 )
 
 
@@ -62,7 +65,7 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
     the recipe or the command got wrong.
     """
     from catalog import artifact, sql
-    from curation import report, steps
+    from curation import report, workshop
 
     root = root.resolve()
     only = options.get("only")
@@ -70,7 +73,7 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
         artifact.heal(root)
         with _world(recipe, root) as (recipe, host_map):
             con = sql.connect(memory_limit=recipe.memory_limit, spill_dir=root / "tmp" / "spill")
-            work = steps.Build(
+            work = workshop.Build(
                 recipe=recipe, root=root, con=con, host_map=host_map,
                 engine=options.get("engine", "auto"), workers=options.get("workers", 0),
                 dry_run=options.get("dry_run", False))  # fmt: skip
@@ -83,15 +86,16 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
 
 
 def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
-    from curation import report, steps
+    from curation import report, workshop
 
     made: dict[str, list[Artifact]] = {}
     for stage in STAGES:
         before, started = work.n_made, time.monotonic()
-        step: Callable[[Build, Any], list[Artifact]] = getattr(steps, stage.step)
+        module, _, function = stage.step.partition(":")
+        step: Step = getattr(importlib.import_module(f"curation.{module}"), function)
         try:
             made[stage.name] = step(work, made)
-        except steps.WouldRun:
+        except workshop.WouldRun:
             report.say(f"{stage.name}: would run, and so would everything after it")
             break
         seconds = time.monotonic() - started
@@ -173,16 +177,27 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m curation.build", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__)  # fmt: skip
     names = [stage.name for stage in STAGES]
-    parser.add_argument("recipe", nargs="?", default="sample", metavar="RECIPE",
-                        help="built-in name, TOML file or gbif:<taxon name or key> (default: sample)")
-    parser.add_argument("--root", default="treeoflife-data", metavar="DIR", help="where everything goes")
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default="sample",
+        metavar="RECIPE",
+        help="built-in name, TOML file or gbif:<taxon name or key> (default: sample)",
+    )
+    parser.add_argument(
+        "--root", default="treeoflife-data", metavar="DIR", help="where everything goes"
+    )
     parser.add_argument("--engine", default="auto", choices=ENGINES, help="who runs picture work")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes (0: one per core)")
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes (0: one per core)"
+    )
     parser.add_argument("--only", choices=names, metavar="STAGE", help="stop after this stage")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
     parser.add_argument("--show", choices=names, metavar="STAGE", help="print the stage's SQL")
     parser.add_argument("--explain", metavar="NAME", help="say how a scientific name is resolved")
-    parser.add_argument("--what-if", metavar="KEY=VALUE", help="build with one recipe field changed")
+    parser.add_argument(
+        "--what-if", metavar="KEY=VALUE", help="build with one recipe field changed"
+    )
     parser.add_argument("--new", metavar="FILE", help="write a commented recipe for your own taxa")
     parser.add_argument("--prune", action="store_true", help="remove artifacts no dataset uses")
     return parser
@@ -190,4 +205,3 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     sys.exit(main())
-

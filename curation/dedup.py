@@ -141,7 +141,9 @@ def dedup(
     theirs = benchmark.column("phash").drop_null().unique().to_pylist()
     texts = sorted({*ours, *theirs})
     near = near_pairs(con, texts, near_max_bits)
-    hash_id = pa.table({"id": pa.array(range(len(texts)), pa.int64()), "phash": pa.array(texts, pa.string())})
+    hash_id = pa.table(
+        {"id": pa.array(range(len(texts)), pa.int64()), "phash": pa.array(texts, pa.string())}
+    )
     links = sql.query(con, LINKS_SQL, picture=picture, near=near, hash_id=hash_id).table()
     twin = components(con, links)
     group_links = sql.query(con, GROUP_LINKS_SQL, {"burst_s": burst_s}, picture=picture,
@@ -168,7 +170,9 @@ def near_pairs(con: duckdb.DuckDBPyConnection, texts: list[str], max_bits: int) 
     """All pairs (a < b, positions in `texts`) of hex hashes within `max_bits` (at most 15) bits."""
     if not texts:
         return pa.table({n: pa.array([], pa.int64()) for n in ("a", "b", "distance")})
-    packed = np.frombuffer(bytes.fromhex("".join(texts)), dtype=np.uint8).reshape(len(texts), N_BITS // 8)
+    packed = np.frombuffer(bytes.fromhex("".join(texts)), dtype=np.uint8).reshape(
+        len(texts), N_BITS // 8
+    )
     order = np.random.default_rng(_SEED).permutation(N_BITS)
     mixed = np.ascontiguousarray(np.packbits(np.unpackbits(packed, axis=1)[:, order], axis=1))
     words, bands = mixed.view(np.uint64), mixed.view(np.uint32)

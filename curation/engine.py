@@ -21,7 +21,11 @@ Receipt = TypeVar("Receipt")
 
 
 def run_units(
-    work: Callable[[Unit], Receipt], units: Sequence[Unit], *, engine: str = "auto", workers: int = 0
+    work: Callable[[Unit], Receipt],
+    units: Sequence[Unit],
+    *,
+    engine: str = "auto",
+    workers: int = 0,
 ) -> Iterator[Receipt]:
     """Yield the receipt of every unit, in any order; `workers` 0 means one per core.
 

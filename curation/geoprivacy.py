@@ -41,5 +41,7 @@ from place order by uuid
 def geoprivacy(con: duckdb.DuckDBPyConnection, *, media: Path, policy: str) -> sql.Query:
     """One row of schema.GEOPRIVACY per picture with coordinates; ValueError for an unknown policy."""
     if policy not in POLICIES:
-        raise ValueError(f"geoprivacy policy {policy!r} is unknown; choose one of {', '.join(POLICIES)}")
+        raise ValueError(
+            f"geoprivacy policy {policy!r} is unknown; choose one of {', '.join(POLICIES)}"
+        )
     return sql.query(con, SQL, {"policy": policy}, media=media)

@@ -19,7 +19,9 @@ class Progress:
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.n_done, self.n_bad = what, total, 0, 0
         self._started = self._said = time.monotonic()
-        self._bar = tqdm(total=total, desc=what, unit="img") if sys.stderr.isatty() and total else None
+        self._bar = (
+            tqdm(total=total, desc=what, unit="img") if sys.stderr.isatty() and total else None
+        )
 
     def __enter__(self) -> Progress:
         return self

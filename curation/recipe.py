@@ -170,6 +170,7 @@ def read(name: str) -> Recipe:
 
 def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     """A recipe whose values make sense together; ValueError names the first that does not."""
+
     def require(good: bool, key: str, why: str) -> None:
         if not good:
             raise ValueError(f"{place}: {key} {why}")
@@ -177,7 +178,9 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     name = recipe.name
     require(bool(name) and name.replace("-", "").replace("_", "").isalnum(), "name",
             f"{name!r} must be letters, digits, - and _")  # fmt: skip
-    require(bool(recipe.source) or recipe.sample is not None, "source", "is empty: name a [[source]]")
+    require(
+        bool(recipe.source) or recipe.sample is not None, "source", "is empty: name a [[source]]"
+    )
     for index, source in enumerate(recipe.source):
         near = _nearest(source.kind, KINDS)
         require(source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{near}")
@@ -246,7 +249,9 @@ def _build(kind: Any, data: dict[str, Any], place: str, prefix: str) -> Any:
     ]  # fmt: skip
     if missing:
         raise ValueError(f"{place}: {prefix or 'the recipe'} needs {', '.join(missing)}")
-    made = {k: _value(hints[k], v, place, f"{prefix}.{k}" if prefix else k) for k, v in data.items()}
+    made = {
+        k: _value(hints[k], v, place, f"{prefix}.{k}" if prefix else k) for k, v in data.items()
+    }
     return kind(**made)
 
 

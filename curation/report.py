@@ -53,7 +53,16 @@ def stage_done(root: Path, stage: str, made: list[Artifact], n_new: int, seconds
     rows = sum(a.counts.get("rows", 0) for a in made)
     what = f"{rows:,} rows" if n_new else f"{rows:,} rows, already there"
     say(f"{stage:<11} {what:<28} {seconds:6.1f} s")
-    _log(root, {"event": "stage", "stage": stage, "rows": rows, "new": n_new, "seconds": round(seconds, 3)})
+    _log(
+        root,
+        {
+            "event": "stage",
+            "stage": stage,
+            "rows": rows,
+            "new": n_new,
+            "seconds": round(seconds, 3),
+        },
+    )
 
 
 def note_run(root: Path, name: str, made: Made, n_made: int) -> None:
@@ -79,7 +88,9 @@ def summary(root: Path, recipe: Recipe, made: Made, seconds: float) -> None:
     say(f"\n{'left out at':<11} {'reason':<28} {'rows':>8}")
     for stage, reason, n in rejects:
         say(f"{stage:<11} {reason:<28} {n:>8,}")
-    assert kept + sum(n for *_, n in rejects) == n_rows, "rows in are not rows kept plus rows rejected"
+    assert kept + sum(n for *_, n in rejects) == n_rows, (
+        "rows in are not rows kept plus rows rejected"
+    )
     if recipe.sample is not None:
         _scores(root, recipe, made)
     place = root / "datasets" / recipe.name
@@ -149,7 +160,9 @@ def explain(made: Made, name: str) -> None:
     if not rows:
         raise ValueError(f"no media row of this recipe carries the name {name!r}")
     for row in rows:
-        lineage = " > ".join(row[r] or "-" for r in ("kingdom", "phylum", "class", "order", "family", "genus"))
+        lineage = " > ".join(
+            row[r] or "-" for r in ("kingdom", "phylum", "class", "order", "family", "genus")
+        )
         say(f"{row['verbatimScientificName']}\n  is       {row['canonicalName'] or 'unresolved'}"
             f" ({row['taxonRank'] or '-'}) {lineage}\n  rule     {row['match_rule'] or '-'}"
             f"  score {row['match_score']}  reason {row['match_reason'] or '-'}"
@@ -172,7 +185,9 @@ def prune(root: Path) -> None:
     for line in log.read_text().splitlines() if log.exists() else ():
         event = json.loads(line)
         if event.get("event") == "run":
-            used[event["recipe"]] = {f"{s}/{a}" for s, keys in event["artifacts"].items() for a in keys}
+            used[event["recipe"]] = {
+                f"{s}/{a}" for s, keys in event["artifacts"].items() for a in keys
+            }
     keep = set().union(*used.values()) if used else set()
     n_gone = 0
     for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):

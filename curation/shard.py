@@ -148,7 +148,9 @@ def tables(
     return plan
 
 
-def units(con: duckdb.DuckDBPyConnection, plan: Path, folder: Path, release: str, **how: Any) -> list[Unit]:
+def units(
+    con: duckdb.DuckDBPyConnection, plan: Path, folder: Path, release: str, **how: Any
+) -> list[Unit]:
     """The data files to write."""
     text = "select distinct split, bucket from plan order by split, bucket"
     found = sql.query(con, text, plan=plan).rows()
@@ -161,10 +163,14 @@ def units(con: duckdb.DuckDBPyConnection, plan: Path, folder: Path, release: str
 
 def shard(unit: Unit) -> int:
     """Write one data file; return its rows. Raises ValueError when kept bytes have gone missing."""
-    rows = pq.read_table(unit.plan, filters=[("split", "=", unit.split), ("bucket", "=", unit.bucket)])
+    rows = pq.read_table(
+        unit.plan, filters=[("split", "=", unit.split), ("bucket", "=", unit.bucket)]
+    )
     unit.target.parent.mkdir(parents=True, exist_ok=True)
     fields = schema.DATA.schema.with_metadata(hub_metadata(schema.DATA))
-    texts = [f.name for f in fields if pa.types.is_string(f.type) and f.name not in ("uuid", "image_md5")]
+    texts = [
+        f.name for f in fields if pa.types.is_string(f.type) and f.name not in ("uuid", "image_md5")
+    ]
     codecs = {name: "zstd" for name in fields.names if name != "image"}
     with pq.ParquetWriter(
         unit.target, fields, use_dictionary=texts, write_page_index=True,
@@ -184,8 +190,12 @@ def _with_pictures(rows: pa.Table, unit: Unit, fields: pa.Schema) -> pa.Table:
         try:
             picture = pixels.decode(blobs.get(md5), crop, max_pixels=unit.max_pixels)
         except FileNotFoundError as error:
-            raise ValueError(f"the bytes of {uuid} are gone ({error}); run the build again") from error
-        data, width, height = pixels.shipped(picture, max_side_px=unit.max_side_px, quality=unit.quality)
+            raise ValueError(
+                f"the bytes of {uuid} are gone ({error}); run the build again"
+            ) from error
+        data, width, height = pixels.shipped(
+            picture, max_side_px=unit.max_side_px, quality=unit.quality
+        )
         made["image"].append({"bytes": data, "path": f"{uuid}.jpg"})
         made["image_md5"].append(hashlib.md5(data).hexdigest())
         made["width"].append(width)

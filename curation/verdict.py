@@ -139,7 +139,9 @@ def rights(con: duckdb.DuckDBPyConnection, media: Path, allow_nc: bool) -> pa.Ta
     return pa.Table.from_pylist(rows, schema=pa.schema(fields + flags))
 
 
-def _removed(con: duckdb.DuckDBPyConnection, media: Path, removals: Sequence[tuple[str, str]]) -> pa.Table:
+def _removed(
+    con: duckdb.DuckDBPyConnection, media: Path, removals: Sequence[tuple[str, str]]
+) -> pa.Table:
     table = pa.table({"kind": pa.array([kind for kind, _ in removals], schema.STR),
                       "value": pa.array([value for _, value in removals], schema.STR)})  # fmt: skip
     return sql.query(con, REMOVED_SQL, media=media, removal=table).table()

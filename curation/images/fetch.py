@@ -13,6 +13,7 @@ from __future__ import annotations
 import concurrent.futures
 import email.utils
 import ipaddress
+import itertools
 import socket
 import threading
 import time
@@ -125,7 +126,9 @@ class Fetcher:
             response = self._pool.request("GET", target, preload_content=False, redirect=False,
                                           headers={**self._pool.headers, "Host": host})  # fmt: skip
             try:
-                if response.status in (301, 302, 303, 307, 308) and response.headers.get("Location"):
+                if response.status in (301, 302, 303, 307, 308) and response.headers.get(
+                    "Location"
+                ):
                     address = urllib.parse.urljoin(address, response.headers["Location"])
                     continue
                 return self._answer(wanted, response)
@@ -213,7 +216,9 @@ def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in ordered], schema=schema.FETCH.schema)
 
 
-def _row(wanted: Wanted, status: str, error: str | None, http: int | None = None) -> dict[str, object]:
+def _row(
+    wanted: Wanted, status: str, error: str | None, http: int | None = None
+) -> dict[str, object]:
     return {"url": wanted.url, "status": status, "error": error, "http_status": http, "md5": None,
             "media_type": None, "n_bytes": None}  # fmt: skip
 
@@ -228,7 +233,7 @@ def _interleaved(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
     while queues:
         alive = []
         for queue in queues:
-            if (item := next(queue, None)) is not None:
+            for item in itertools.islice(queue, 1):
                 yield item
                 alive.append(queue)
         queues = alive

@@ -39,23 +39,26 @@ def hashes(tiles: np.ndarray) -> list[str]:
     return [row.tobytes().hex() for row in np.packbits(bits, axis=1)]
 
 
-def phash(contents: Iterable[Content], read: Callable[[str], bytes], *, max_pixels: int) -> pa.Table:
+def phash(
+    contents: Iterable[Content], read: Callable[[str], bytes], *, max_pixels: int
+) -> pa.Table:
     """Hash pictures; one row of schema.PHASH each, with the reason where there is no hash."""
-    rows = [_row(md5, crop, read, max_pixels) for md5, crop in contents]
-    tiles = [row["tile"] for row in rows if row["tile"] is not None]
+    judged = [_row(md5, crop, read, max_pixels) for md5, crop in contents]
+    tiles = [grey for _, grey in judged if grey is not None]
     found = iter(hashes(np.stack(tiles))) if tiles else iter(())
-    for row in rows:
-        if row.pop("tile") is not None:
-            row["phash"] = next(found)
+    rows = [{**row, "phash": next(found) if grey is not None else None} for row, grey in judged]
     return pa.Table.from_pylist(rows, schema=schema.PHASH.schema)
 
 
-def _row(md5: str, crop: str | None, read: Callable[[str], bytes], max_pixels: int) -> dict[str, object]:
-    row: dict[str, object] = {"md5": md5, "crop": crop, "phash": None, "error": None, "tile": None}
+def _row(
+    md5: str, crop: str | None, read: Callable[[str], bytes], max_pixels: int
+) -> tuple[dict[str, object], np.ndarray | None]:
+    """The row of one picture without its hash, and the tile to hash (None: failed or flat)."""
+    row: dict[str, object] = {"md5": md5, "crop": crop, "error": None}
     try:
         image = pixels.decode(read(md5), crop, max_pixels=max_pixels).image
     except pixels.Undecodable as error:
-        return {**row, "error": str(error)}
+        return {**row, "error": str(error)}, None
     grey = tile(image)
     spread = float(grey.std())
     size = f"{image.width}x{image.height}:".encode()
@@ -65,4 +68,4 @@ def _row(md5: str, crop: str | None, read: Callable[[str], bytes], max_pixels: i
         "original_width": image.width,
         "original_height": image.height,
     }
-    return {**row, "tile": grey} if spread >= MIN_SPREAD else {**row, "error": None}
+    return row, grey if spread >= MIN_SPREAD else None

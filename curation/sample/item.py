@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
-from curation.sample.shot import Reply, Shot
+from curation.sample.shot import Shot
 
 Row = dict[str, str]
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Item:
     source_id: str = ""
     identifier: str | None = None
     crop: str | None = None
-    reply: Reply | None = None
+
     cluster: str | None = None
     duplicate_kind: str | None = None
     detectable: bool = True
@@ -69,7 +69,7 @@ class Item:
     behaviour: str = "ok"
     record_fault: str | None = None
     licence_kind: str = "open"
-    trail: list[str] = field(default_factory=list)
+    individual: int | None = None
 
     @property
     def image_kind(self) -> str | None:

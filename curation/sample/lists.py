@@ -8,20 +8,21 @@ from curation.sample.naming import ABSENT, ALL_SPECIES, NAMED_HYBRIDS
 from curation.sample.shot import dice
 from curation.sample.taxa import INFRASPECIFIC, RANKS, Species
 
-TAXON_COLUMNS = (
+_TAXON = (
     "taxonID datasetID parentNameUsageID acceptedNameUsageID originalNameUsageID scientificName "
     "scientificNameAuthorship canonicalName genericName specificEpithet infraspecificEpithet "
     "taxonRank nameAccordingTo namePublishedIn taxonomicStatus nomenclaturalStatus taxonRemarks "
     "kingdom phylum class order family genus"
-).split()
-VERNACULAR_COLUMNS = (
-    "taxonID vernacularName language country countryCode sex lifeStage source"
-).split()
-HIERARCHY_COLUMNS = (
+)
+_VERNACULAR = "taxonID vernacularName language country countryCode sex lifeStage source"
+_HIERARCHY = (
     "taxonID source furtherInformationURL acceptedNameUsageID parentNameUsageID scientificName "
     "taxonRank taxonomicStatus datasetID canonicalName authority eolID Landmark "
     "higherClassification"
-).split()
+)
+TAXON_COLUMNS = tuple(_TAXON.split())
+VERNACULAR_COLUMNS = tuple(_VERNACULAR.split())
+HIERARCHY_COLUMNS = tuple(_HIERARCHY.split())
 _KINGDOM_IDS = {"Animalia": 1, "Bacteria": 3, "Chromista": 4, "Fungi": 5, "Plantae": 6} | {
     "Protozoa": 7
 }

@@ -1,7 +1,7 @@
 """How a record says what a species is: rightly, by a synonym, misspelt, half, or not at all."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curation.sample.taxa import HEMIHOMONYMS, HYBRIDS, INFRASPECIFIC, SPECIES, Species
 
@@ -54,8 +54,9 @@ def _hybrids() -> tuple[Species, ...]:
     for name, authorship in HYBRIDS:
         genus, _, epithet = name.split(" ")
         if parent := by_genus.get(genus):
-            upper = parent.lineage[:6]
-            found.append(Species(*upper, f"{genus} {epithet}", authorship, None, (), False))
+            name = f"{genus} {epithet}"
+            plain = replace(parent, species=name, authorship=authorship)
+            found.append(replace(plain, vernacular=None, synonyms=()))
     return tuple(found)
 
 

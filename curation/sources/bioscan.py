@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from catalog import schema, sql
 from curation.sources import dwca, landing
@@ -101,15 +102,19 @@ def bioscan(
     table = dwca.loose_table(box, path.name, dwca.OCCURRENCE, work_dir)
     missing = {"processid", "split", "chunk"} - set(table.columns)
     if missing:
-        raise ValueError(f"{path} has no column {', '.join(sorted(missing))}; is it BIOSCAN-5M metadata?")
+        raise ValueError(
+            f"{path} has no column {', '.join(sorted(missing))}; is it BIOSCAN-5M metadata?"
+        )
     at = table.at(processid="processid", taxon="taxon", phylum="phylum", class_="class", order_="order",
                   family="family", genus="genus", species="species", dna_bin="dna_bin",
                   dna_barcode="dna_barcode", country="country", lat="coord-lat", lon="coord-lon",
                   split="split", chunk="chunk")  # fmt: skip
-    countries = schema.pa.table({"name": list(_COUNTRIES), "code": list(_COUNTRIES.values())})
+    countries = pa.table({"name": list(_COUNTRIES), "code": list(_COUNTRIES.values())})
     con.execute("drop view if exists country")
     con.register("country", countries)
-    con.execute("create or replace macro country_code(n) as (select code from country where name = n)")
+    con.execute(
+        "create or replace macro country_code(n) as (select code from country where name = n)"
+    )
     params = {"archive": archive, "table": table.name, "at": at, "n_columns": table.n_columns,
               "image_type": image_type, "splits": list(splits)}  # fmt: skip
     return sql.query(con, SQL, params, record=table.input, blank=schema.SOURCE.empty())

@@ -122,7 +122,9 @@ def _meta_tables(box: landing.Box, meta: str) -> tuple[Any, list[Any]]:
     if core is None and any(e.tag.rpartition("}")[2] == "table" for e in tables):
         core = tables[0]  # EOL's archives are tables side by side
     if core is None:
-        raise ValueError(f"{box.path}: meta.xml names no <core> table; is this a Darwin Core Archive?")
+        raise ValueError(
+            f"{box.path}: meta.xml names no <core> table; is this a Darwin Core Archive?"
+        )
     return core, [e for e in tables if e is not core]
 
 
@@ -140,7 +142,9 @@ def _table(
     members = [box.find(str(base / landing.safe(box.path, location))) for location in locations]
     if any(member is None for member in members):
         missing = [loc for loc, m in zip(locations, members, strict=True) if m is None]
-        raise ValueError(f"{box.path}: meta.xml names {', '.join(missing)}, which is not in the archive")
+        raise ValueError(
+            f"{box.path}: meta.xml names {', '.join(missing)}, which is not in the archive"
+        )
     delimiter = _unescape(element.get("fieldsTerminatedBy", ","))
     if not delimiter:
         raise ValueError(f"{box.path}: meta.xml gives {locations[0]} no fieldsTerminatedBy")
@@ -226,7 +230,9 @@ def loose_table(
 
 
 def _unescape(text: str) -> str:
-    return text.replace("\\t", "\t").replace("\\n", "\n").replace("\\r", "\r").replace("&quot;", '"')
+    return (
+        text.replace("\\t", "\t").replace("\\n", "\n").replace("\\r", "\r").replace("&quot;", '"')
+    )
 
 
 def _number(text: str | None) -> int:

@@ -145,17 +145,23 @@ def eol(
         return _harvest(con, archive, path, work_dir)
     members = [m for m in box.members if m.lower().endswith(".csv")]
     if not members:
-        raise ValueError(f"{path} holds neither a media manifest (CSV) nor a harvest archive (meta.xml)")
+        raise ValueError(
+            f"{path} holds neither a media manifest (CSV) nor a harvest archive (meta.xml)"
+        )
     pages = lineage.no_lineage() if hierarchy is None else lineage.walked(con, hierarchy, work_dir)
     parts = [_manifest(con, box, member, work_dir) for member in members]
     return sql.query(con, SQL, {"archive": archive}, manifest=parts, lineage=pages,
                      blank=schema.SOURCE.empty())  # fmt: skip
 
 
-def _manifest(con: duckdb.DuckDBPyConnection, box: landing.Box, member: str, work_dir: Path) -> Path:
+def _manifest(
+    con: duckdb.DuckDBPyConnection, box: landing.Box, member: str, work_dir: Path
+) -> Path:
     table = dwca.loose_table(box, member, dwca.MEDIA_ROWS[0], work_dir)
     if "EOL page ID" not in table.columns:
-        raise ValueError(f"{box.path}: {member} has no column 'EOL page ID'; is it a media manifest?")
+        raise ValueError(
+            f"{box.path}: {member} has no column 'EOL page ID'; is it a media manifest?"
+        )
     at = {name: table.place(*terms) for name, terms in _MANIFEST.items()}
     target = work_dir / f"manifest-{len(list(work_dir.glob('manifest-*')))}.parquet"
     params = {"at": at, "table": member, "n_columns": table.n_columns}

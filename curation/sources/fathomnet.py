@@ -143,9 +143,7 @@ def _api(images: list[Any], review: set[str], drop: tuple[str, ...]) -> Iterator
             }  # fmt: skip
 
 
-def _crop(
-    box: Any, width: int | None, height: int | None
-) -> tuple[str | None, str | None]:
+def _crop(box: Any, width: int | None, height: int | None) -> tuple[str | None, str | None]:
     """`x,y,w,h` in whole pixels, cut at the frame where the frame is known; or why not."""
     values = [_real(value) for value in box] if isinstance(box, list) and len(box) == 4 else [None]
     if any(value is None for value in values):

@@ -287,5 +287,7 @@ def _no_occurrence(con: duckdb.DuckDBPyConnection, work_dir: Path) -> Path:
     names = (*_OCCURRENCE_TERMS, *_OCCURRENCE_PLAIN)
     params = {"at": dict.fromkeys(names, none), "n_columns": 0, "exact": False}
     work_dir.mkdir(parents=True, exist_ok=True)
-    sql.query(con, OCCURRENCE_SQL, params, occurrence=_NO_ROWS).copy_to(work_dir / "occurrence.parquet")
+    sql.query(con, OCCURRENCE_SQL, params, occurrence=_NO_ROWS).copy_to(
+        work_dir / "occurrence.parquet"
+    )
     return work_dir / "occurrence.parquet"

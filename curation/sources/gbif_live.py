@@ -168,7 +168,7 @@ def search_archive(
         part = Path(scratch) / "archive"
         part.mkdir()
         for i, name in enumerate(("occurrence.txt", "multimedia.txt")):
-            with open(part / name, "w", encoding="utf-8", errors="replace", newline="") as file:
+            with (part / name).open("w", encoding="utf-8", errors="replace", newline="") as file:
                 file.write("\t".join(_COLUMNS[i]) + "\n")
                 file.writelines(lines[key][i] for key in order)
         (part / "meta.xml").write_text(_meta(), encoding="utf-8")

@@ -17,12 +17,11 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,7 +33,6 @@ MAX_RATIO, RATIO_FROM_BYTES = 200, 64 * 2**20
 MAX_SMALL_BYTES = 32 * 2**20
 MAX_REST_BYTES = MAX_LINE_BYTES - 2 * CHUNK_BYTES  # a line begun, and the next chunk, still fit
 _BOM = codecs.BOM_UTF8.decode()
-_END = ["\x01end"]  # no clean text holds a \x01
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error,
            lzma.LZMAError, RuntimeError, NotImplementedError)  # fmt: skip
 
@@ -85,7 +83,8 @@ class Box:
         """The bytes of a member, decompressed."""
         try:
             with self._raw(member) as raw:
-                yield gzip.GzipFile(fileobj=raw) if member.lower().endswith(".gz") else raw
+                packed = member.lower().endswith(".gz")
+                yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
         except _BROKEN as error:
             raise ValueError(f"{self.path}: {member} cannot be unpacked: {error}") from error
 
@@ -202,7 +201,9 @@ def _is_clean(box: Box, member: str, shape: Shape) -> bool:
         while last:
             chunk = stream.read(CHUNK_BYTES)
             odd = any(byte in chunk for byte in (b"\r", b"\0", b"\1", b"\n\n", codecs.BOM_UTF8))
-            n_rest = len(chunk) - cut - 1 if (cut := chunk.rfind(b"\n")) >= 0 else n_rest + len(chunk)
+            n_rest = (
+                len(chunk) - cut - 1 if (cut := chunk.rfind(b"\n")) >= 0 else n_rest + len(chunk)
+            )
             if odd or (last[-1:] == b"\n" == chunk[:1]) or n_rest > MAX_REST_BYTES:
                 return False
             try:
@@ -227,7 +228,9 @@ def _clean(box: Box, member: str, shape: Shape, skip_lines: int) -> Iterator[str
             chunk = stream.read(CHUNK_BYTES)
             n_in += len(chunk)
             if n_in > most:
-                raise ValueError(f"{box.path}: {member} unpacks to over {most} bytes; refused as a bomb")
+                raise ValueError(
+                    f"{box.path}: {member} unpacks to over {most} bytes; refused as a bomb"
+                )
             text = rest + decoder.decode(chunk, final=not chunk)
             if first:
                 text, first = text.removeprefix(_BOM), False
@@ -237,7 +240,7 @@ def _clean(box: Box, member: str, shape: Shape, skip_lines: int) -> Iterator[str
             cut = text.rfind("\n") + 1 if chunk else len(text)
             rest, text = text[cut:], text[:cut]
             if 4 * len(rest) > MAX_REST_BYTES and len(rest.encode()) > MAX_REST_BYTES:
-                raise ValueError(f"{box.path}: {member} has a line of over {MAX_LINE_BYTES} bytes")
+                raise ValueError(f"{box.path}: {member} has a line of over {MAX_REST_BYTES} bytes")
             lines = _lines(text, quoted=bool(shape.quote))
             while skip_lines and lines:
                 lines = lines.partition("\n")[2]
@@ -296,19 +299,37 @@ def _write(writer: pq.ParquetWriter, batch: list[list[str]], start: int) -> int:
 
 
 def _records(stream: IO[str], shape: Shape) -> Iterator[list[str]]:
+    """The records; where a stray quote would swallow the lines after it, each line is a record."""
     if len(shape.delimiter) != 1:
         raise ValueError(f"a quoted table needs a delimiter of one character, not {shape.delimiter!r}")
     csv.field_size_limit(MAX_LINE_BYTES)
-    lines = chain(stream, _END)
-    reader = csv.reader(lines, delimiter=shape.delimiter, quotechar=shape.quote)
-    start = 0
+    held: list[str] = []
+
+    def held_lines() -> Iterator[str]:
+        for line in stream:
+            held.append(line)
+            yield line
+
+    def reader(lines: Iterable[str], *, strict: bool = False) -> Any:
+        return csv.reader(lines, delimiter=shape.delimiter, quotechar=shape.quote, strict=strict)
+
+    n_lines = 0
     try:
-        for record in reader:
-            if record == _END:
-                return
-            if record:
-                yield record
-            start = reader.line_num
-        raise ValueError(f"{stream.name}: line {start + 1}: a quote is opened and never closed")
+        for record in reader(held_lines()):
+            n_lines += len(held)
+            lines = held.copy()
+            held.clear()
+            if len(lines) == 1 or _is_strict(reader(lines, strict=True)):
+                lone = [record]
+            else:
+                lone = [fields for line in lines for fields in reader([line])]
+            yield from (fields for fields in lone if fields)
     except csv.Error as error:
-        raise ValueError(f"{stream.name}: line {reader.line_num}: {error}") from error
+        raise ValueError(f"{stream.name}: the record from line {n_lines + 1}: {error}") from error
+
+
+def _is_strict(reader: Any) -> bool:
+    try:
+        return len(list(reader)) == 1
+    except csv.Error:
+        return False

@@ -91,7 +91,9 @@ def own(
     missing, or has no column for the picture.
     """
     if not path.is_file():
-        raise ValueError(f"{path} does not exist; name a CSV, TSV or parquet table of your pictures")
+        raise ValueError(
+            f"{path} does not exist; name a CSV, TSV or parquet table of your pictures"
+        )
     con.execute(dwca.MACROS)
     work_dir.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".parquet":

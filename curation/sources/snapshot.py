@@ -68,7 +68,9 @@ def occurrence(con: duckdb.DuckDBPyConnection, path: str, work_dir: Path) -> Pat
     work_dir.mkdir(parents=True, exist_ok=True)
     filesystem, place = _filesystem(path)
     try:
-        dataset = ds.dataset(place, filesystem=filesystem, format="parquet", exclude_invalid_files=False)
+        dataset = ds.dataset(
+            place, filesystem=filesystem, format="parquet", exclude_invalid_files=False
+        )
     except (OSError, pa.ArrowInvalid) as error:
         raise ValueError(f"{path}: no readable parquet there: {error}") from error
     columns = {name.lower(): name for name in dataset.schema.names}
@@ -102,7 +104,10 @@ def _filesystem(path: str) -> tuple[pa.fs.FileSystem, str]:
 
 def _text(array: pa.Array) -> pa.Array:
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        flat = [None if v is None else "|".join(filter(None, map(_element, v))) for v in array.to_pylist()]
+        flat = [
+            None if v is None else "|".join(filter(None, map(_element, v)))
+            for v in array.to_pylist()
+        ]
         return pa.array(flat, schema.STR)
     return array.cast(pa.string())
 

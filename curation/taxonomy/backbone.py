@@ -90,7 +90,10 @@ def taxon(
 
 
 def _tables(
-    path: Path, work_dir: Path, columns: Mapping[str, str] | None, constants: Mapping[str, str] | None
+    path: Path,
+    work_dir: Path,
+    columns: Mapping[str, str] | None,
+    constants: Mapping[str, str] | None,
 ) -> tuple[dwca.Table, dwca.Table | None]:
     if path.is_file() and path.suffix.lower() in (".tsv", ".txt", ".tab", ".csv", ".gz"):
         box = landing.Box(path.parent, (path.name,))

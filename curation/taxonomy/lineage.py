@@ -102,9 +102,14 @@ def walked_table(con: duckdb.DuckDBPyConnection, table: dwca.Table, work_dir: Pa
     con.execute(dwca.MACROS)
     at = table.at(**_TERMS)
     if at["taxonID"]["i"] is None or at["scientificName"]["i"] is None:
-        raise ValueError(f"{table.name} has no columns taxonID and scientificName: {sorted(table.columns)}")
+        raise ValueError(
+            f"{table.name} has no columns taxonID and scientificName: {sorted(table.columns)}"
+        )
     work_dir.mkdir(parents=True, exist_ok=True)
-    node_path, target = work_dir / f"node-{table.name}.parquet", work_dir / f"tree-{table.name}.parquet"
+    node_path, target = (
+        work_dir / f"node-{table.name}.parquet",
+        work_dir / f"tree-{table.name}.parquet",
+    )
     for made in (node_path, target):
         made.parent.mkdir(parents=True, exist_ok=True)
     sql.query(con, NODE_SQL, {"at": at, "coldp": "parentID" in table.columns},

@@ -51,7 +51,9 @@ def plain(text: str | None) -> str:
     if not text:
         return ""
     bare = _TAG.sub("", html.unescape(html.unescape(text)))
-    return " ".join(unicodedata.normalize("NFC", bare).translate(_LIGATURES).split()).strip("\"'“”,;")
+    return " ".join(unicodedata.normalize("NFC", bare).translate(_LIGATURES).split()).strip(
+        "\"'“”,;"
+    )
 
 
 def parse(text: str | None) -> Name:

@@ -42,7 +42,9 @@ def test_near_pairs_equal_all_pairs_by_brute_force(con, max_bits):
 def test_components_equal_union_find_on_random_graphs(con):
     rng = random.Random(3)
     for n_nodes, n_edges in ((30, 12), (30, 40), (200, 150)):
-        edges = [(f"{rng.randrange(n_nodes):04}", f"{rng.randrange(n_nodes):04}") for _ in range(n_edges)]
+        edges = [
+            (f"{rng.randrange(n_nodes):04}", f"{rng.randrange(n_nodes):04}") for _ in range(n_edges)
+        ]
         parent = {node: node for edge in edges for node in edge}
 
         def root(node, parent=parent):

@@ -20,7 +20,9 @@ def _pictures():
         draw = ImageDraw.Draw(half)
         for _ in range(6):
             x, y = rng.integers(0, 80), rng.integers(0, 120)
-            draw.ellipse((x, y, x + 30, y + 22), fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
+            draw.ellipse(
+                (x, y, x + 30, y + 22), fill=tuple(int(v) for v in rng.integers(0, 256, 3))
+            )
         whole = Image.new("RGB", (160, 120))
         whole.paste(half, (0, 0))
         whole.paste(half.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (80, 0))

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import gbif_api
 import pytest
 
 from curation.sources import gbif_live
 from curation.sources.gbif_live import BACKBONE, CATALOGUE_OF_LIFE, Query, match, search_archive
+from tests import gbif_api
 
 REPO = Path(__file__).parents[3]
 REAL = Path(os.environ.get("TREEOFLIFE_REAL_DATA") or REPO.parent / "shared" / "data")

@@ -1,0 +1,128 @@
+"""What every step works with: the recipe, the root, DuckDB, the store, and how artifacts are made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from catalog import artifact, schema, sql
+from catalog.artifact import Artifact
+from curation.progress import Progress
+from curation.recipe import Recipe
+from curation.store import Blobs
+
+Made = Mapping[str, list[Artifact]]
+
+
+@dataclass
+class Build:
+    """What steps share: the recipe, the root, DuckDB, the store, and where pictures come from."""
+
+    recipe: Recipe
+    root: Path
+    con: duckdb.DuckDBPyConnection
+    engine: str = "auto"
+    workers: int = 0
+    host_map: Mapping[str, str] = field(default_factory=dict)
+    dry_run: bool = False
+    progress: Callable[[str, int], Progress] = Progress
+    n_made: int = 0
+
+    @property
+    def blobs(self) -> Blobs:
+        """The bytes fetched so far."""
+        return Blobs(self.root / "store" / "blob")
+
+    def path(self, text: str) -> Path:
+        """A path of the recipe, which starts at the recipe's own folder."""
+        return (self.recipe.folder / text).expanduser()
+
+    def folders(self) -> dict[str, Path]:
+        """Archive name -> local folder its relative picture paths start at."""
+        found = {}
+        for source in self.recipe.source:
+            if source.kind in ("own", "bioscan"):
+                place = self.path(source.images) if source.images else self.path(source.path).parent
+                found[source.name] = place
+        return found
+
+    def make(
+        self, stage: str, version: int, params: Mapping[str, Any], inputs: Sequence[str],
+        write: Callable[[Path], Mapping[str, Any]],
+    ) -> Artifact:  # fmt: skip
+        """The artifact at this address; `write` fills its folder and returns counts, if need be."""
+        key = artifact.address(stage, version, params, inputs)
+        if found := artifact.find(self.root, stage, key):
+            return found
+        if self.dry_run:
+            raise WouldRun(stage)
+        identity = {"version": version, "params": dict(params), "inputs": list(inputs),
+                    "schema_version": schema.VERSION}  # fmt: skip
+        with artifact.making(self.root, stage, key) as folder:
+            counts = write(folder)
+            self.n_made += 1
+            return artifact.commit(self.root, stage, key, folder, identity=identity, counts=counts)
+
+    def make_table(
+        self, table: schema.Table, version: int, params: Mapping[str, Any], reads: Iterable[Artifact],
+        query: Callable[[], sql.Query],
+    ) -> Artifact:  # fmt: skip
+        """An artifact of one checked table that a query returns."""
+
+        def write(folder: Path) -> dict[str, Any]:
+            path = folder / "part-000000.parquet"
+            query().copy_to(path)
+            return {"rows": artifact.check(path, table)}
+
+        return self.make(table.name, version, params, [a.address for a in reads], write)
+
+
+class WouldRun(Exception):
+    """A dry run met a stage whose output is not there."""
+
+
+def sha256(root: Path, path: Path) -> str:
+    """sha256 of a file or of a folder's files, remembered by path, size and time of change."""
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; check the path in the recipe")
+    cache = root / "store" / "sha256.json"
+    known: dict[str, str] = json.loads(cache.read_text()) if cache.exists() else {}
+    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
+    parts, n_new = [], 0
+    for file in files:
+        key = stamp_of(file) or str(file)
+        if key not in known:
+            known[key], n_new = artifact.file_sha256(file), n_new + 1
+        name = "" if file == path else file.relative_to(path).as_posix()
+        parts.append(f"{name} {known[key]}")
+    if n_new:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        artifact.write_atomically(cache, json.dumps(known, sort_keys=True).encode())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def stamp_of(path: Path) -> str | None:
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[None]:
+    """A work folder that is gone afterwards."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
