@@ -251,3 +251,14 @@ def _material(
 def sorts(rng: random.Random, n: int) -> Sequence[str]:
     """Return `n` sorts of record in their shares, at random."""
     return rng.choices(list(SORTS), list(SORTS.values()), k=n)
+
+
+def copy_record(number: int, one: Species, naming: Naming, shot: Shot, rng: random.Random) -> Item:
+    """Return a record of a portal that shows a picture made elsewhere."""
+    when = datetime(2016, 5, 1, 9) + timedelta(days=rng.randint(0, 900), seconds=number % 80_000)
+    row = occurrence(4_950_000_000 + 13 * number, "flora", one, naming, rng, when)
+    row |= {"basisOfRecord": "HUMAN_OBSERVATION", "sex": shot.sex, "lifeStage": shot.stage}
+    url = f"http://portal.invalid/pictures/{row['gbifID']}.jpg"
+    item = _item(row, url, shot, one, naming, rng)
+    item.record_key = item.source_id = row["gbifID"]
+    return item

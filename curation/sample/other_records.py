@@ -8,9 +8,9 @@ from typing import Any
 
 from curation.sample.item import OPEN_LICENCES, Item, Row, person, size_of
 from curation.sample.lists import lists
-from curation.sample.naming import ABSENT, HOMONYM_GENERA, SPECIES
+from curation.sample.naming import ABSENT, HOMONYM_GENERA
 from curation.sample.shot import Box, Shot, dice
-from curation.sample.taxa import RANKS, Species
+from curation.sample.taxa import RANKS, SPECIES, Species
 
 EOL_COLUMNS = (
     *("EOL content ID", "EOL page ID", "Medium Source URL", "EOL Full-Size Copy URL"),
@@ -98,7 +98,9 @@ def bioscan_row(number: int, seed: int) -> Item:
         "chunk": chunk,
     }
     path = "/".join(p for p in ("original_full", split, chunk, f"{process}.jpg") if p)
-    shot = Shot("organism", one.species, 10**7 + number, 0, size=rng.choice(((480, 360), (400, 300))))
+    shot = Shot(
+        "organism", one.species, 10**7 + number, 0, size=rng.choice(((480, 360), (400, 300)))
+    )
     kind = {4: "rank_only", 5: "rank_only", 6: "rank_only"}.get(depth, "accepted")
     rank = RANKS[depth - 1]
     if depth == 7 and one.species in ABSENT:
@@ -119,7 +121,7 @@ def sea_image(number: int, seed: int, n_left: int) -> tuple[dict[str, Any], list
     species = [rng.choice(_MARINE) for _ in range(n_animals)]
     boxes = [_box(k, cell, size, rng) for k in range(n_animals)]
     if rng.random() < 0.15:
-        x, y, w, h = boxes[0]
+        _, y, w, h = boxes[0]
         boxes[0] = (-round(w * 0.1), y, w, h)  # leaves the frame: cut at the frame
     whos = [10**8 + number * 10 + k for k in range(n_animals)]
     animals = tuple((s.species, w, b) for s, w, b in zip(species, whos, boxes, strict=True))
@@ -162,7 +164,9 @@ def _image(
     rights: Row = {"rightsHolder": "Sample Aquarium", "datasetName": "Sample deep-sea surveys"}
     if licence:
         rights["license"] = rng.choice(OPEN_LICENCES[:4])
-    stamp = f"20{rng.randint(10, 22)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}T10:15:00.000Z"
+    stamp = (
+        f"20{rng.randint(10, 22)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}T10:15:00.000Z"
+    )
     image = {
         "id": number + 1,
         "uuid": _uuid(seed, "image", number),
@@ -203,8 +207,15 @@ def _annotation(concept: str, box: Box, rng: random.Random) -> dict[str, Any]:
         "userDefinedKey": None,
         "concept": concept,
         "altConcept": None,
-        **{"groupOf": False, "height": h, "width": w, "x": x, "y": y, "occluded": False},
-        **{"truncated": x < 0, "observer": person(rng), "rejected": False},
+        "groupOf": False,
+        "height": h,
+        "width": w,
+        "x": x,
+        "y": y,
+        "occluded": False,
+        "truncated": x < 0,
+        "observer": person(rng),
+        "rejected": False,
         "reviewState": rng.choice(("VERIFIED", "UNVERIFIED", "UNKNOWN")),
     }
 

@@ -6,7 +6,7 @@ rows in which nothing else is planted. Equal parameters give an equal plan.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,14 +14,17 @@ from urllib.parse import urlsplit
 from curation.recipe import Sample
 from curation.sample import draw, plant
 from curation.sample.gbif_records import record, sorts
-from curation.sample.item import LICENCE_RATES, Item, Row, deal
+from curation.sample.item import LICENCE_RATES, Item, deal
 from curation.sample.naming import ALL_SPECIES, RATES, named
 from curation.sample.other_records import bioscan_row, eol_row, sea_rows
 from curation.sample.shot import Reply, Shot, dice
+from curation.sample.taxa import Species
 
 MAX_BIOSCAN = 300
 FIRST_GBIF_ID = 4_000_000_000
-_TRAPPED = tuple(one for one in ALL_SPECIES if one.class_ in ("Mammalia", "Aves") and not one.marine)
+_TRAPPED = tuple(
+    one for one in ALL_SPECIES if one.class_ in ("Mammalia", "Aves") and not one.marine
+)
 _ON_LAND = tuple(one for one in ALL_SPECIES if not one.marine)
 
 
@@ -74,7 +77,7 @@ def plan(sample: Sample) -> World:
     seed = sample.seed
     n = max(200, sample.n_pictures)
     n_bioscan = min(round(0.10 * n), MAX_BIOSCAN)
-    n_sea = min(round(0.10 * n), round(0.10 * n))
+    n_sea = round(0.10 * n)
     n_eol = round(0.18 * n)
     n_gbif = n - n_bioscan - n_sea - n_eol
     n_extra = plant.n_extra(n_gbif + n_eol)
@@ -120,7 +123,7 @@ def _gbif(n: int, seed: int) -> list[Item]:
     return items
 
 
-def _species(kind: str, sort: str, rng: random.Random) -> Any:
+def _species(kind: str, sort: str, rng: random.Random) -> Species:
     """A species that has what the kind of name needs."""
     pool = _TRAPPED if sort == "trap" else ALL_SPECIES
     if kind in ("synonym", "infraspecific", "hybrid", "bare_homonym"):
@@ -148,7 +151,9 @@ def truth_row(item: Item, looks: Mapping[str, draw.Look]) -> dict[str, Any]:
     """Return the row of truth.parquet of one media row."""
     look = looks[item.species] if item.species else None
     shot = item.shot
-    individual = item.individual if item.individual is not None else (shot.individual if shot else 0)
+    individual = (
+        item.individual if item.individual is not None else (shot.individual if shot else 0)
+    )
     split = item.record["split"] if item.source == "bioscan" else None
     return {
         "source": item.source,
@@ -174,9 +179,3 @@ def truth_row(item: Item, looks: Mapping[str, draw.Look]) -> dict[str, Any]:
         "individual": individual if look else None,
         "provider_split": split,
     }
-
-
-def with_media(item: Item, **columns: str) -> Item:
-    """Return a copy of the item whose media row has other values."""
-    media: Row = {**item.media, **columns}
-    return replace(item, media=media)

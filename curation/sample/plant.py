@@ -4,12 +4,12 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from curation.sample.gbif_records import occurrence
+from curation.sample.gbif_records import copy_record
 from curation.sample.item import CLOSED_LICENCES, Item, deal
-from curation.sample.naming import ABSENT, ALL_SPECIES, HOMONYM_GENERA, SPECIES, named
+from curation.sample.naming import ABSENT, ALL_SPECIES, HOMONYM_GENERA, named
 from curation.sample.other_records import COPY_URL, eol_row
 from curation.sample.shot import FORMATS, MEDIA_TYPES, Shot, dice
-from curation.sample.taxa import INFRASPECIFIC, Species
+from curation.sample.taxa import INFRASPECIFIC, SPECIES, Species
 
 _BY_NAME = {one.species: one for one in ALL_SPECIES}
 _WITH_SISTER = tuple(
@@ -208,7 +208,7 @@ def copies(
         if kind == "thumbnail" and original.source == "gbif":
             copy = _thumbnail(made, original, one, changed, seed)
         elif kind == "exact" and made % 3 == 0 and original.source == "gbif":
-            copy = _same_address(original)
+            copy = _other_scheme(original)
         elif len([c for c in out if c.source == "eol"]) < n_eol and made % 2:
             copy = eol_row(10**6 + made, seed, one, changed)
         else:
@@ -239,7 +239,29 @@ def _originals(
 
 def _again(number: int, one: Species, shot: Shot, seed: int) -> Item:
     """A record of another portal with this picture."""
-    from curation.sample.gbif_records import new_item
-
     rng = dice(seed, "copy", number)
-    return new_item(number, one, named(one, "accepted", rng), shot, rng)
+    return copy_record(number, one, named(one, "accepted", rng), shot, rng)
+
+
+def _thumbnail(number: int, original: Item, one: Species, small: Shot, seed: int) -> Item:
+    """The same picture in a smaller rendition of the same server."""
+    url = str(original.identifier)
+    if "/large/" in url:
+        return _same_record(original, url.replace("/large/", "/thumbnails/"), small)
+    copy = _again(number, one, small, seed)
+    if "/original." in url:
+        _move(copy, url.replace("/original.", "/medium."))
+    return copy
+
+
+def _same_record(original: Item, url: str, shot: Shot | None) -> Item:
+    copy = replace(original, media=dict(original.media), shot=shot)
+    _move(copy, url)
+    return copy
+
+
+def _other_scheme(original: Item) -> Item:
+    """The same address once with and once without encryption, in one record."""
+    url = str(original.identifier)
+    other = "https" if url.startswith("http:") else "http"
+    return _same_record(original, f"{other}:{url.partition(':')[2]}", original.shot)

@@ -171,3 +171,12 @@ def encoded(image: Image.Image, form: str, quality: int, artist: str) -> bytes:
             exif.get_ifd(ExifTags.IFD.GPSInfo).update(place)
         image.save(out, "JPEG", quality=quality, exif=exif)
     return out.getvalue()
+
+
+def broken(data: bytes, behaviour: str) -> bytes:
+    """Return a picture file damaged on its way: cut off, or a picture by its first bytes only."""
+    if behaviour == "truncated_file":
+        return data[: len(data) * 2 // 3]
+    if behaviour == "corrupt":
+        return data[:4] + dice("corrupt", len(data)).randbytes(20_000)
+    return data
