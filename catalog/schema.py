@@ -171,7 +171,7 @@ _FIELDS = (
     Field("keep", BOOL, "true when the picture enters the data"),
     Field("redistributable", BOOL, "true when its pixels may be published"),
     Field("reject_stage", STR, "stage that said no"),
-    Field("reject_reason", STR, "why"),
+    Field("reject_reason", STR, "why the row was left out"),
     Field("reject_score", F64, "the number behind the reason, where there is one"),
     Field("n_images", I64, "number of pictures kept"),
     Field("n_open", I64, "number of those that may be redistributed"),

@@ -69,7 +69,7 @@ class Fetcher:
 
     def __post_init__(self) -> None:
         self._pool = urllib3.PoolManager(
-            num_pools=64, maxsize=self.limits.per_host, block=True, retries=False,
+            num_pools=64, maxsize=self.limits.n_threads, block=False, retries=False,
             headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=urllib3.Timeout(connect=self.limits.timeout_s, read=self.limits.timeout_s),
         )  # fmt: skip
@@ -133,7 +133,8 @@ class Fetcher:
                     continue
                 return self._answer(wanted, response)
             finally:
-                response.drain_conn() if response.status >= 400 else response.close()
+                response.close()  # a body that was not read to its end must not block the connection
+                response.release_conn()
         return _row(wanted, "gone", "too_many_redirects"), 0.0
 
     def _answer(

@@ -226,12 +226,12 @@ def _trap(
     row |= {"basisOfRecord": "MACHINE_OBSERVATION", "eventID": event}
     row |= {"organismID": f"organism:{who}", "recordedBy": f"Camera {site:02d}"}
     row["samplingProtocol"] = "camera trap"
+    kind = "empty_frame" if rng.random() < 0.15 else "trap"  # grass in the wind, three times
     for k in range(rng.choice((2, 3, 3))):
         number = str(int(row["gbifID"]) + 300_000_000 * k)
         other = row | {"gbifID": number, "occurrenceID": f"{event}:{k}"}
         other["eventDate"] = (when + timedelta(seconds=2 * k)).isoformat()
         frame = site * 1000 + int(row["gbifID"]) % 97 * 10 + k
-        kind = "empty_frame" if rng.random() < 0.12 else "trap"
         shot = Shot(kind, "" if kind == "empty_frame" else one.species, who, frame)
         url = f"http://trap.invalid/site{site:02d}/{row['gbifID']}/IMG_{k + 1:04d}.JPG"
         item = _item(other, url, shot, one, naming, rng)

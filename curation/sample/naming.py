@@ -134,6 +134,8 @@ def named(one: Species, kind: str, rng: random.Random) -> Naming:
 
 
 def _misspelt(word: str, rng: random.Random) -> str:
+    if len(word) < 4:
+        return f"{word}{word[-1]}"
     at = rng.randint(1, len(word) - 2)
     kind = rng.randint(0, 2)
     if kind == 0 and word[at] != word[at + 1]:

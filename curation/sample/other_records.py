@@ -4,6 +4,7 @@ import hashlib
 import random
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from curation.sample.item import OPEN_LICENCES, Item, Row, person, size_of
@@ -50,11 +51,11 @@ def eol_row(number: int, seed: int, one: Species, shot: Shot | None = None) -> I
     )
     who = rng.randint(1, 10**6)
     shot = shot or Shot("organism", one.species, who, 0, size=size_of(rng))
-    preferred = next((row for row in known.hierarchy if row["eolID"] == page), None)
+    preferred = _page_names().get(page)
     kind, rank = "accepted", "species"
     if genus_page:
         kind, rank = "rank_only", "genus"
-    elif preferred and preferred["canonicalName"] != one.species:
+    elif preferred and preferred != one.species:
         kind = "synonym"
     elif one.species in ABSENT:
         kind = "absent_from_backbone"
@@ -64,6 +65,11 @@ def eol_row(number: int, seed: int, one: Species, shot: Shot | None = None) -> I
     if preferred is None:
         item.record_fault, item.true_rank = "page_not_in_hierarchy", None
     return item
+
+
+@cache
+def _page_names() -> dict[str, str]:
+    return {row["eolID"]: row["canonicalName"] for row in lists().hierarchy}
 
 
 def bioscan_row(number: int, seed: int) -> Item:
@@ -120,7 +126,7 @@ def sea_image(number: int, seed: int, n_left: int) -> tuple[dict[str, Any], list
     cell = size[0] // max(2, n_animals)
     species = [rng.choice(_MARINE) for _ in range(n_animals)]
     boxes = [_box(k, cell, size, rng) for k in range(n_animals)]
-    if rng.random() < 0.15:
+    if number == 0 or rng.random() < 0.15:
         _, y, w, h = boxes[0]
         boxes[0] = (-round(w * 0.1), y, w, h)  # leaves the frame: cut at the frame
     whos = [10**8 + number * 10 + k for k in range(n_animals)]
@@ -136,15 +142,16 @@ def sea_image(number: int, seed: int, n_left: int) -> tuple[dict[str, Any], list
         item.individual = who
         items.append(_boxed(item, annotation, box, url, size, rng))
         data["boundingBoxes"].append(annotation)
-    if len(items) < n_left and rng.random() < 0.12:
+    if len(items) < n_left and (number in (1, 2) or rng.random() < 0.10):
         w, h = 240, 230  # a thing that is no organism, or a box that missed the picture
-        odd = rng.random() < 0.5
+        odd = number == 2 or (number != 1 and rng.random() < 0.5)
         box = (size[0] + 20, 5, w, h) if odd else (4, 4, w, h)
         name = species[0].species if odd else rng.choice(_NOT_TAXA)
         annotation = _annotation(name, box, rng)
         item = Item("fathomnet", {}, {}, shot, None, "accepted" if odd else "not_a_name", None)
         item = _boxed(item, annotation, box, url, size, rng)
-        item.record_fault = "box_outside_image" if odd else "concept_not_a_taxon"
+        fault = "box_outside_image" if odd else "concept_not_a_taxon"
+        item.record_fault = item.record_fault or fault
         items.append(item)
         data["boundingBoxes"].append(annotation)
     for item in items:
@@ -237,7 +244,9 @@ def _boxed(
     item.record_key = item.source_id = str(annotation["uuid"])
     item.identifier = url
     chance = rng.random()
-    if chance < 0.02:
+    if item.species is None:
+        pass
+    elif chance < 0.02:
         annotation["rejected"], item.record_fault = True, "box_rejected"
     elif chance < 0.035:
         annotation["reviewState"], item.record_fault = "REJECTED", "review_rejected"

@@ -73,7 +73,7 @@ def address_key(url: str) -> str:
 
 
 def plan(sample: Sample) -> World:
-    """Return the world of these parameters."""
+    """Return the world of these parameters; fewer than 200 pictures are taken as 200."""
     seed = sample.seed
     n = max(200, sample.n_pictures)
     n_bioscan = min(round(0.10 * n), MAX_BIOSCAN)

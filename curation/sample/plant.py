@@ -65,8 +65,12 @@ COPIES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
 """Share of the web rows, strengths a 256-bit perceptual hash can see, and strengths it cannot."""
 
 FORMAT_SHARE = 0.004
-N_LEAKS, N_HELD_OUT = 7, 12
-_LEAK_EDITS = (("", 0.0), ("reencoded", 60.0), ("resized", 0.7), ("", 0.0), ("reencoded", 30.0))
+N_HELD_OUT = 12
+_LEAK_EDITS = (
+    *(("", 0.0), ("reencoded", 60.0), ("resized", 0.7), ("bright", 0.8)),
+    *(("reencoded", 30.0), ("cropped", 0.04), ("reencoded", 8.0)),
+)
+"""How the held-out picture was altered; the last two are more than a hash can be sure to see."""
 
 
 def n_extra(n_web: int) -> int:
@@ -89,6 +93,10 @@ def licence(item: Item, kind: str, rng: random.Random) -> None:
 
 
 def _move(item: Item, url: str | None) -> None:
+    """Give the picture another address, wherever its record names it."""
+    if item.record.get("associatedMedia") and item.identifier:
+        listed = item.record["associatedMedia"]
+        item.record["associatedMedia"] = listed.replace(item.identifier, url or "")
     item.identifier = url
     item.media[COPY_URL if item.source == "eol" else "identifier"] = url or ""
 
@@ -113,13 +121,14 @@ def record_faults(items: list[Item], rng: random.Random) -> None:
         if kind in RECORD_FAULTS:
             for row in rows:
                 row.record_fault = kind
-    for kind, item in deal([one for one in items if one.clean], MEDIA_FAULTS, rng, len(items)):
+    clean = [one for one in items if one.clean]
+    for media_no, (kind, item) in enumerate(deal(clean, MEDIA_FAULTS, rng, len(items))):
         item.record_fault = kind
         if kind == "ragged_row":
             item.media["_quirk"] = kind
         elif kind == "not_still_image":
             item.media |= {"type": "Sound", "format": "audio/mpeg"}
-            _move(item, f"http://sounds.invalid/{item.source_id}.mp3")
+            _move(item, f"http://sounds.invalid/{item.source_id}/{media_no}.mp3")
             item.shot = item.species = None
         else:
             _move(item, None)
@@ -138,13 +147,13 @@ def _associated(first: Item) -> Item:
 def reply_faults(items: Sequence[Item], rng: random.Random) -> None:
     """Plant what goes wrong, for good or for a while, between the address and the picture."""
     clean = [one for one in items if one.clean and one.duplicate_kind is None]
-    for kind, item in deal(clean, {**FATAL, **PASSING}, rng, len(items)):
+    for i, (kind, item) in enumerate(deal(clean, {**FATAL, **PASSING}, rng, len(items))):
         item.behaviour = kind
         if kind in FATAL:
             item.fault = kind
         assert item.shot is not None
         if kind == "http_403":  # the whole host is closed
-            _move(item, f"http://closed.invalid/{item.source}/{item.source_id}.jpg")
+            _move(item, f"http://closed.invalid/{item.source}/{item.source_id}-{i}.jpg")
         elif kind == "too_small":
             item.behaviour = "ok"
             item.shot = replace(item.shot, size=rng.choice(((160, 120), (200, 150), (300, 200))))
@@ -165,10 +174,10 @@ def leaks(items: Sequence[Item], rng: random.Random) -> Mapping[str, Shot]:
     """Choose rows whose photograph is held out; return the held-out pictures by file name."""
     clean = [one for one in items if one.clean and one.duplicate_kind is None]
     found: dict[str, Shot] = {}
-    for i, item in enumerate(rng.sample(clean, min(N_LEAKS, len(clean)))):
-        item.leak = True
+    for i, item in enumerate(rng.sample(clean, min(len(_LEAK_EDITS), len(clean)))):
+        item.leak, item.detectable = True, i < len(_LEAK_EDITS) - 2
         assert item.shot is not None
-        edit, strength = _LEAK_EDITS[i % len(_LEAK_EDITS)]
+        edit, strength = _LEAK_EDITS[i]
         found[f"{i:03d}_leak.jpg"] = replace(item.shot, edit=edit, strength=strength)
     for i in range(len(found), N_HELD_OUT):
         one = rng.choice(SPECIES)
@@ -209,7 +218,8 @@ def copies(
             copy = _thumbnail(made, original, one, changed, seed)
         elif kind == "exact" and made % 3 == 0 and original.source == "gbif":
             copy = _other_scheme(original)
-        elif len([c for c in out if c.source == "eol"]) < n_eol and made % 2:
+        elif n_eol > 0 and made % 2:
+            n_eol -= 1
             copy = eol_row(10**6 + made, seed, one, changed)
         else:
             copy = _again(made, one, changed, seed)

@@ -83,9 +83,7 @@ def drawn(shot: Shot, looks: Mapping[str, draw.Look]) -> Image.Image:
             life_stage=shot.stage or None,
             size=shot.size,
         )
-    if (
-        shot.kind == "trap"
-    ):  # `strength` is free here: the site number is the scene's `shot` // 1000
+    if shot.kind == "trap":  # `shot` is the site times 1000 plus the frame
         site, frame = divmod(shot.shot, 1000)
         return draw.camera_trap_frame(looks[shot.species], site, number, frame, shot.size)
     if shot.kind == "empty_frame":

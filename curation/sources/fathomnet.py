@@ -122,8 +122,9 @@ def _api(images: list[Any], review: set[str], drop: tuple[str, ...]) -> Iterator
             crop, reason = _crop([box.get(k) for k in ("x", "y", "width", "height")], width, height)
             state = str(box.get("reviewState") or "UNKNOWN").upper()
             flags = [flag for flag in drop if box.get(flag)]
-            if not box.get("uuid") or not image.get("url"):
-                reason = "no_record_id" if not box.get("uuid") else "no_identifier"
+            uuid, identifier = _text(box.get("uuid")), _text(image.get("url"))
+            if not uuid or not identifier:
+                reason = "no_record_id" if not uuid else "no_identifier"
             elif image.get("valid") is False:
                 reason = "image_not_valid"
             elif box.get("rejected") or state not in review:
@@ -132,7 +133,7 @@ def _api(images: list[Any], review: set[str], drop: tuple[str, ...]) -> Iterator
                 reason = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", flags[0]).lower()
             concept = box.get("concept")
             yield {
-                "source_id": _text(box.get("uuid")), "identifier": _text(image.get("url")), "crop": crop,
+                "source_id": uuid, "identifier": identifier, "crop": crop,
                 "sha256": _text(image.get("sha256")), "image_id": _text(image.get("uuid")),
                 "concept": _text(box.get("altConcept") or concept), "lat": _real(image.get("latitude")),
                 "eventDate": _text(image.get("timestamp")), "lon": _real(image.get("longitude")),

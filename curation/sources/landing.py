@@ -282,7 +282,7 @@ def table_input(text: Path, shape: Shape, work_dir: Path) -> Lines | Path:
         for i, record in enumerate(_records(stream, shape)):
             if i < shape.n_header_lines:
                 continue
-            batch.append(record)
+            batch.append([field.strip() for field in record])
             if len(batch) == 50_000:
                 start = _write(writer, batch, start)
         _write(writer, batch, start)

@@ -199,3 +199,74 @@ def test_a_value_of_another_column_is_no_rank(value, odd):
     con = sql.connect()
     con.execute(dwca.MACROS)
     assert con.execute("select odd_rank($value::varchar)", {"value": value}).fetchone() == (odd,)
+
+
+# table:rows, and :rows that are not of the table's width
+SMALL_ARCHIVES = {
+    "dwca-io/6632D8151686A3F8C71D4B5A5B1181A4.zip":
+        "taxa.txt:10 occurrences.txt:47 description.txt:17 distribution.txt:0 media.txt:9 "
+        "references.txt:9 vernaculars.txt:0",
+    "dwca-io/archive-occ.zip": "DarwinCore.txt:1534",
+    "dwca-io/archive-tax.zip": "DarwinCore.txt:3248 VernacularName.txt:1057",
+    "dwca-io/checklist_980.zip": "taxa.csv:356 media.csv:0 references.csv:1:1 occurrences.csv:740",
+    "dwca-io/csv-json-escaped-quotes": "occurrence.csv:1 multimedia.csv:4",
+    "dwca-io/csv_optional_quotes_puma.csv": "csv_optional_quotes_puma.csv:3391:2560",
+    "dwca-io/iucn100.csv": "iucn100.csv:99",
+    "dwca-io/nullCoreID.zip": "DarwinCore.txt:3248 VernacularName.txt:1057",
+    "pipelines/archive_with_extensions.zip":
+        "taxon.txt:7089 distribution.txt:7089 measurementorfacts.txt:14178 identifier.txt:7089",
+    "pipelines/plants.zip": "occurrence.txt:307 identifier.txt:307",
+    "python-dwca-reader/dwca-2extensions.zip": "taxon.txt:4 description.txt:3 vernacularname.txt:4",
+    "python-dwca-reader/dwca-default-metadata-filename.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-ids.zip": "taxon.txt:4 description.txt:3 vernacularname.txt:4",
+    "python-dwca-reader/dwca-invalid-simple-toomuch.zip": "no meta.xml",
+    "python-dwca-reader/dwca-invalid-simple-two.zip": "no meta.xml",
+    "python-dwca-reader/dwca-noheaders-1.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-noheaders-2.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-nometadata.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-orphaned-rows.zip":
+        "taxon.txt:4 description.txt:6 vernacularname.txt:5:1",
+    "python-dwca-reader/dwca-partial-default.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-simple-csv-dos.zip": "0008333-160118175350007.csv:3",
+    "python-dwca-reader/dwca-simple-csv-eml.zip": "0008333-160118175350007.csv:3",
+    "python-dwca-reader/dwca-simple-csv-notenclosed.zip": "0008333-160118175350007.csv:3",
+    "python-dwca-reader/dwca-simple-csv.zip": "0008333-160118175350007.csv:3",
+    "python-dwca-reader/dwca-simple-subdir.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-simple-test-archive-enclosed.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-simple-test-archive.tgz": "occurrence.txt:2",
+    "python-dwca-reader/dwca-simple-test-archive.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-star-test-archive.zip": "taxon.txt:4 vernacularname.txt:4",
+    "python-dwca-reader/dwca-test-default.zip": "occurrence.txt:2",
+    "python-dwca-reader/dwca-utf8-eol-test.zip": "occurrence.txt:1",
+    "python-dwca-reader/gbif-results-lacks-s-metadata.zip": "occurrence.txt:158",
+    "python-dwca-reader/gbif-results-whitespace-in-xml.zip": "occurrence.txt:158",
+    "python-dwca-reader/gbif-results.zip": "occurrence.txt:158",
+}  # fmt: skip
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", SMALL_ARCHIVES)
+def test_every_small_archive_gives_all_its_rows_or_a_reason(real_data, tmp_path, name):
+    path, expected = real_data / "gbif/small_archives" / name, SMALL_ARCHIVES[name]
+    if expected.startswith("no "):
+        with pytest.raises(ValueError, match=expected):
+            dwca.open_archive(path, tmp_path)
+        return
+    if path.suffix == ".csv":
+        box = dwca.landing.Box(path.parent, (path.name,))
+        tables = [dwca.loose_table(box, path.name, dwca.OCCURRENCE, tmp_path)]
+    else:
+        tables = list(dwca.open_archive(path, tmp_path).tables)
+    widths = "select len(fields) < $n or ($exact and len(fields) > $n) from t"
+    found = []
+    for table in tables:
+        params = {"n": table.n_columns, "exact": table.exact}
+        ragged = [odd for (odd,) in sql.query(sql.connect(), widths, params, t=table.input).rows()]
+        found.append(f"{table.name}:{len(ragged)}" + (f":{sum(ragged)}" if any(ragged) else ""))
+    assert " ".join(found) == expected
+
+
+@pytest.mark.real_data
+def test_the_table_of_small_archives_is_complete(real_data):
+    folder_of = real_data / "gbif/small_archives"
+    assert {path.relative_to(folder_of).as_posix() for path in folder_of.glob("*/*")} == set(SMALL_ARCHIVES)

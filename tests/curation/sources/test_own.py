@@ -1,0 +1,134 @@
+"""Anyone's own table: delimited text or parquet, one row each."""
+
+import datetime
+import decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalog import schema, sql
+from curation.sources.own import own
+from tests.archives import folder, reasons, rows
+
+
+def read(tmp_path, name, content, **how):
+    path = tmp_path / "in" / name
+    if isinstance(content, pa.Table):
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(content, path)
+    else:
+        folder(tmp_path / "in", {name: content})
+    query = own(sql.connect(), archive="mine", path=path, work_dir=tmp_path / "work", **how)
+    assert query.table().schema.equals(schema.SOURCE.schema)
+    return rows(query)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "path,scientificName\na.jpg,Apus\nb.jpg,Abies\n",
+        "path;scientificName\r\na.jpg;Apus\r\nb.jpg;Abies\r\n",
+        "path|scientificName\na.jpg|Apus\n\n\nb.jpg|Abies",
+        "path\tscientificName\ra.jpg\tApus\rb.jpg\tAbies\r",
+        '\ufeff"path","scientificName"\n"a.jpg","Apus"\n"b.jpg","Abies"\n',
+        "scientificName,path\nApus,a.jpg \n Abies,b.jpg\n",
+        "path,scientificName\na.jpg,Apus\nb.jpg,Abies\n".encode("utf-16"),
+        b"path,scientificName\n\0a.jpg,A\0pus\nb.jpg,Abies\n",
+    ],
+)
+def test_a_table_may_be_written_in_many_ways(tmp_path, content):
+    found = read(tmp_path, "t.csv", content)
+    assert [(row["identifier"], row["verbatimScientificName"]) for row in found] == [("a.jpg", "Apus"), ("b.jpg", "Abies")]
+    assert [row["source_row"] for row in found] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a.jpg,Apus,45", None), ("a.jpg,,", None), (",Apus,45", "no_identifier"), ("a.jpg,Apus", "ragged_row"),
+        ("a.jpg,Apus,45,more", "ragged_row"), ("lonely", "ragged_row"), ('a.jpg,"Apus,45', "ragged_row"),
+        ('"a\nb.jpg","Apus ""x""",45', None),
+    ],
+)  # fmt: skip
+def test_every_row_is_kept_or_says_why_not(tmp_path, line, reason):
+    found = read(tmp_path, "t.csv", f"file,name,latitude\ngood.jpg,Apus,1\n{line}\ngood.jpg,Apus,1\n")
+    assert [row["reject_reason"] for row in found] == [None, reason, None]
+
+
+def test_a_row_states_its_facts_and_the_recipe_fills_in_the_rest(tmp_path):
+    content = ("file,name,rank,class,license,author,latitude\n"
+               "a.jpg,Apus,GENUS,Aves,CC0,Ann,45.5\nb.jpg,Apus,,,,,north\n")  # fmt: skip
+    first, second = read(tmp_path, "t.csv", content, licence="CC BY 4.0", creator="Bob")
+    assert (first["license_verbatim"], first["creator"], first["class"]) == ("CC0", "Ann", "Aves")
+    assert (first["taxonRank"], first["decimalLatitude"]) == ("genus", 45.5)
+    assert (second["license_verbatim"], second["creator"]) == ("CC BY 4.0", "Bob")
+    assert (second["decimalLatitude"], second["reject_reason"]) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet"])
+def test_a_header_only_gives_no_rows(tmp_path, name):
+    empty = pa.table({"path": pa.array([], pa.string()), "name": pa.array([], pa.string())})
+    assert read(tmp_path, name, empty if name == "t.parquet" else "path\tname\n") == []
+
+
+def test_parquet_of_any_column_type_gives_its_rows(tmp_path):
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": b"x", "path": "p"}] * 3),
+            "thumbnail": pa.array([b"\xff\xd8"] * 3),
+            "digest": pa.array([b"abcd"] * 3, pa.binary(4)),
+            "path": pa.array(["a.jpg", None, " "]).dictionary_encode(),
+            "taxonKey": pa.array([2435099, 1, 2], pa.int64()),
+            "latitude": pa.array([45.5, float("nan"), None]),
+            "longitude": pa.array([decimal.Decimal("-80.25"), None, None]),
+            "eventDate": pa.array([datetime.date(2020, 5, 1), None, None]),
+            "sex": pa.array([True, None, False]),
+            "recordedBy": pa.array([["Ann", "Bob"], None, []]),
+            "habitat": pa.nulls(3),
+            "lasted": pa.array([datetime.timedelta(1)] * 3),
+            "scientificName": pa.array(["Apus", "Abies", "Bos"], pa.large_string()),
+        }
+    )
+    found = read(tmp_path, "t.parquet", table)
+    assert [row["reject_reason"] for row in found] == [None, "no_identifier", "no_identifier"]
+    wanted = {"identifier": "a.jpg", "taxonKey": "2435099", "decimalLatitude": 45.5, "decimalLongitude": -80.25,
+              "eventDate": "2020-05-01", "sex": "true", "verbatimScientificName": "Apus", "recordedBy": None}  # fmt: skip
+    assert {name: found[0][name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"image": pa.array([{"bytes": b"x"}]), "name": ["Apus"]}),
+        pa.table({"path": pa.array([["a.jpg"]]), "name": ["Apus"]}),
+        pa.table({"path": pa.array([b"a.jpg"]), "name": ["Apus"]}),
+        pa.table({"path": pa.array([["a.jpg"]])}),
+        pa.table({"name": ["Apus"]}),
+    ],
+    ids=["a struct", "a list", "bytes", "nothing but a list", "no picture"],
+)
+def test_parquet_without_an_address_as_text_is_refused(tmp_path, table):
+    with pytest.raises(ValueError, match="no column for the picture"):
+        read(tmp_path, "t.parquet", table)
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="does not exist; name a CSV, TSV or parquet"):
+        own(sql.connect(), archive="mine", path=tmp_path / "no.csv", work_dir=tmp_path)
+    for content in (b"", b"PAR1", b"PAR1" + b"x" * 40 + b"PAR1"):
+        with pytest.raises(ValueError, match="not readable parquet"):
+            read(tmp_path, "t.parquet", content)
+    for content in ("", "lonely\na\n"):
+        with pytest.raises(ValueError, match="no header line"):
+            read(tmp_path, "t.csv", content)
+    with pytest.raises(ValueError, match=r"no column for the picture.*it has a, b"):
+        read(tmp_path, "t.csv", "a,b\n1,2\n")
+
+
+@pytest.mark.real_data
+def test_a_real_inaturalist_export_loses_no_row(real_data, tmp_path):
+    path = real_data / "gbif/inaturalist_export/observations-128749.csv"
+    found = rows(own(sql.connect(), archive="mine", path=path, work_dir=tmp_path))
+    assert reasons(found) == {None: 1514}
+    assert sum(row["decimalLatitude"] is not None for row in found) > 1000
