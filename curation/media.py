@@ -24,7 +24,7 @@ with keyed as (
     case when address is not null and record_key is not null then
       picture_uuid(source, record_key, address, crop) end as uuid
   from (select *,             -- a path is an address only inside its archive
-          case when regexp_matches(identifier, '^[hH][tT][tT][pP][sS]?://')
+          case when regexp_matches(word(identifier), '^[hH][tT][tT][pP][sS]?://')
                  then canonical_url(identifier)
                else 'file:' || archive || '/' || word(identifier) end as address
         from source)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
-import scipy.fftpack
 from PIL import Image
 
 from catalog import pixels, schema
@@ -33,7 +32,9 @@ def tile(image: Image.Image) -> np.ndarray:
 
 def hashes(tiles: np.ndarray) -> list[str]:
     """Hex hashes (64 characters) of tiles of shape (n, 64, 64)."""
-    dct = scipy.fftpack.dct(scipy.fftpack.dct(tiles, axis=1), axis=2)
+    from scipy import fftpack  # slow to load, and only makers of hashes need it
+
+    dct = fftpack.dct(fftpack.dct(tiles, axis=1), axis=2)
     low = dct[:, :HASH_SIDE, :HASH_SIDE].reshape(len(tiles), -1)
     bits = low > np.median(low, axis=1, keepdims=True)
     return [row.tobytes().hex() for row in np.packbits(bits, axis=1)]

@@ -28,8 +28,8 @@ with record as (
     said(fields, $at.genus) as genus, said(fields, $at.species) as species,
     said(fields, $at.dna_bin) as dna_bin, said(fields, $at.dna_barcode) as dna_barcode,
     said(fields, $at.country) as country,
-    try_cast(said(fields, $at.lat) as double) as lat,
-    try_cast(said(fields, $at.lon) as double) as lon,
+    number(said(fields, $at.lat)) as lat,
+    number(said(fields, $at.lon)) as lon,
     said(fields, $at.split) as split, said(fields, $at.chunk) as chunk
   from record
 )

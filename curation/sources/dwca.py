@@ -81,6 +81,8 @@ class Archive:
 
 MACROS = """
 create or replace macro said(fields, place) as coalesce(nullif(trim(fields[place.i]), ''), place.v);
+create or replace macro number(value) as
+  case when isfinite(try_cast(value as double)) then try_cast(value as double) end;
 create or replace macro odd_rank(value) as coalesce(regexp_matches(value,
   '^[0-9]|[0-9]{4}-[0-9]{2}|^[A-Z]{2}$|^(true|false|PRESENT|ABSENT)$|^https?:|^[^(]*[)]$'), false);
 create or replace macro is_still_image_type(value) as

@@ -49,13 +49,13 @@ select
   said(fields, $at.lifeStage) as lifeStage,
   said(fields, $at.eventDate) as eventDate,
   said(fields, $at.recordedBy) as recordedBy,
-  try_cast(said(fields, $at.decimalLatitude) as double) as decimalLatitude,
-  try_cast(said(fields, $at.decimalLongitude) as double) as decimalLongitude,
-  try_cast(said(fields, $at.coordinateUncertaintyInMeters) as double)
+  number(said(fields, $at.decimalLatitude)) as decimalLatitude,
+  number(said(fields, $at.decimalLongitude)) as decimalLongitude,
+  number(said(fields, $at.coordinateUncertaintyInMeters))
     as coordinateUncertaintyInMeters,
   said(fields, $at.countryCode) as countryCode,
-  try_cast(said(fields, $at.elevation) as double) as minimumElevationInMeters,
-  try_cast(said(fields, $at.depth) as double) as minimumDepthInMeters,
+  number(said(fields, $at.elevation)) as minimumElevationInMeters,
+  number(said(fields, $at.depth)) as minimumDepthInMeters,
   said(fields, $at.dataGeneralizations) as dataGeneralizations,
   said(fields, $at.informationWithheld) as informationWithheld,
   said(fields, $at.publisher) as publisher,

@@ -34,9 +34,9 @@ with r as (
     said(fields, $at.basisOfRecord) as basisOfRecord,
     said(fields, $at.sex) as sex, said(fields, $at.lifeStage) as lifeStage,
     said(fields, $at.eventDate) as eventDate, said(fields, $at.recordedBy) as recordedBy,
-    try_cast(said(fields, $at.decimalLatitude) as double) as decimalLatitude,
-    try_cast(said(fields, $at.decimalLongitude) as double) as decimalLongitude,
-    try_cast(said(fields, $at.coordinateUncertaintyInMeters) as double)
+    number(said(fields, $at.decimalLatitude)) as decimalLatitude,
+    number(said(fields, $at.decimalLongitude)) as decimalLongitude,
+    number(said(fields, $at.coordinateUncertaintyInMeters))
       as coordinateUncertaintyInMeters,
     said(fields, $at.countryCode) as countryCode,
     said(fields, $at.informationWithheld) as informationWithheld,

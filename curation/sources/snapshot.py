@@ -8,11 +8,10 @@ Columns: https://techdocs.gbif.org/en/data-use/download-formats.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs
 
 from catalog import schema, sql
 
@@ -30,11 +29,11 @@ select
   null::varchar as checklistKey, upper(word(basisofrecord)) as basisOfRecord,
   null::varchar as sex, null::varchar as lifeStage, word(eventdate) as eventDate,
   word(recordedby) as recordedBy,
-  try_cast(decimallatitude as double) as decimalLatitude,
-  try_cast(decimallongitude as double) as decimalLongitude,
-  try_cast(coordinateuncertaintyinmeters as double) as coordinateUncertaintyInMeters,
-  word(countrycode) as countryCode, try_cast(elevation as double) as minimumElevationInMeters,
-  try_cast(depth as double) as minimumDepthInMeters, null::varchar as dataGeneralizations,
+  number(decimallatitude) as decimalLatitude,
+  number(decimallongitude) as decimalLongitude,
+  number(coordinateuncertaintyinmeters) as coordinateUncertaintyInMeters,
+  word(countrycode) as countryCode, number(elevation) as minimumElevationInMeters,
+  number(depth) as minimumDepthInMeters, null::varchar as dataGeneralizations,
   null::varchar as informationWithheld, word(institutioncode) as publisher,
   word(datasetkey) as datasetKey, null::varchar as datasetName
 from snapshot
@@ -65,6 +64,8 @@ def occurrence(con: duckdb.DuckDBPyConnection, path: str, work_dir: Path) -> Pat
     Values become text, arrays are joined by "|", missing columns are null. Raises ValueError when
     there is no parquet or no `gbifid` column.
     """
+    import pyarrow.dataset as ds  # it loads pandas: only for those who read snapshots
+
     work_dir.mkdir(parents=True, exist_ok=True)
     filesystem, place = _filesystem(path)
     try:
@@ -92,11 +93,13 @@ def occurrence(con: duckdb.DuckDBPyConnection, path: str, work_dir: Path) -> Pat
     return work_dir / "occurrence.parquet"
 
 
-def _filesystem(path: str) -> tuple[pa.fs.FileSystem, str]:
+def _filesystem(path: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
     if "://" not in path:
-        return pa.fs.LocalFileSystem(), path
+        return fs.LocalFileSystem(), path
     try:
-        filesystem, place = pa.fs.FileSystem.from_uri(path)
+        filesystem, place = fs.FileSystem.from_uri(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: pyarrow cannot open this address: {error}") from error
     return filesystem, place

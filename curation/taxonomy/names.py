@@ -16,7 +16,7 @@ _TAG = re.compile(r"<[^>]{0,40}>")
 _CODE = re.compile(r"^(BOLD:[A-Z]{3}\d{4}|SH\d+\.\d+FU)$", re.I)
 _VIRUS = re.compile(r"(virus|viroid|phage|satellite|prion)(es|s)?\b", re.I)
 _UNINOMIAL = re.compile(r"^[×x]?[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+(-[a-zA-Zß-öø-ÿ]+)*$")
-_EPITHET = re.compile(r"^(\d{1,2}-)?[a-zß-öø-ÿ]{2,}(-[a-zß-öø-ÿ]+)*$")
+_EPITHET = re.compile(r"^(\d{1,2}-|[a-z]-)?[a-zß-öø-ÿ]{2,}(-[a-zß-öø-ÿ]+)*$")
 _CAPITALS = re.compile(r"^[A-ZÀ-ÖØ-Þ]{3,}$")
 _MARKERS = {
     "subsp.": "subspecies", "subsp": "subspecies", "ssp.": "subspecies", "ssp": "subspecies",
@@ -52,7 +52,7 @@ def plain(text: str | None) -> str:
         return ""
     bare = _TAG.sub("", html.unescape(html.unescape(text)))
     return " ".join(unicodedata.normalize("NFC", bare).translate(_LIGATURES).split()).strip(
-        "\"'“”,;"
+        " \"'“”,;"
     )
 
 
@@ -66,9 +66,9 @@ def parse(text: str | None) -> Name:
     if name.isupper() and " " in name:
         name = name.capitalize()
     words = name.replace("×", " × ").split()
-    if words[0] == "×" and len(words) > 1:
+    if len(words) > 1 and (words[0] == "×" or (words[0] in "xX" and words[1][:1].isupper())):
         words = words[1:]
-    if words[0].lower() == "candidatus" and len(words) > 1:
+    while words[0].lower() == "candidatus" and len(words) > 1:
         words = words[1:]
     signs = [i for i, word in enumerate(words) if word in ("×", "x", "X") and i > 0]
     if signs and (len(words) == signs[0] + 1 or _looks_like_formula(words, signs[0])):

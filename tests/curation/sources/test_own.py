@@ -66,6 +66,12 @@ def test_a_row_states_its_facts_and_the_recipe_fills_in_the_rest(tmp_path):
     assert (second["decimalLatitude"], second["reject_reason"]) == (None, None)
 
 
+@pytest.mark.parametrize("latitude", ["nan", "NaN", "inf", "-Infinity", "1e999", "45,5", "45°", ""])
+def test_a_coordinate_that_is_no_finite_number_is_unknown(tmp_path, latitude):
+    (row,) = read(tmp_path, "t.tsv", f"file\tlatitude\na.jpg\t{latitude}\n")
+    assert (row["decimalLatitude"], row["reject_reason"]) == (None, None)
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet"])
 def test_a_header_only_gives_no_rows(tmp_path, name):
     empty = pa.table({"path": pa.array([], pa.string()), "name": pa.array([], pa.string())})
@@ -95,6 +101,7 @@ def test_parquet_of_any_column_type_gives_its_rows(tmp_path):
     wanted = {"identifier": "a.jpg", "taxonKey": "2435099", "decimalLatitude": 45.5, "decimalLongitude": -80.25,
               "eventDate": "2020-05-01", "sex": "true", "verbatimScientificName": "Apus", "recordedBy": None}  # fmt: skip
     assert {name: found[0][name] for name in wanted} == wanted
+    assert found[1]["decimalLatitude"] is None  # not a number is unknown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""The whole path on the sample world: build, load, explain, repeat, change, kill, and again."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from catalog import schema
+from catalog.load import load
+from curation import build, recipe
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The sample world, built once; (root, artifacts by stage)."""
+    root = tmp_path_factory.mktemp("built")
+    return root, build.build(recipe.read("sample"), root)
+
+
+def _run(*args, **more):
+    return subprocess.run([sys.executable, "-m", "curation.build", *map(str, args)], cwd=ROOT,
+                          capture_output=True, text=True, timeout=300, **more)  # fmt: skip
+
+
+def _digests(root):
+    """Every artifact's manifest, which holds the sha256 of every file it has."""
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(root.glob("*/*/manifest.json")) if p.parts[-3] != "datasets"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("config", ["default", "catalog", "taxa", "rejects"])
+def test_every_config_loads_with_load_dataset(built, config, streaming, tmp_path):
+    root, made = built
+    data = load(
+        root / "datasets" / "sample", config=config, streaming=streaming, cache_dir=str(tmp_path)
+    )
+    splits = {name: list(part) for name, part in data.items()}
+    if config != "default":
+        path = made["shard"][0].dir / "metadata" / "v1" / f"{config}-000000.parquet"
+        assert len(splits["train"]) == pq.read_metadata(path).num_rows > 0
+        return
+    assert set(splits) == set(schema.SPLITS)
+    for name, rows in splits.items():
+        for row in rows:
+            assert row["split"] == name
+            assert row["image"].size == (row["width"], row["height"])
+            assert max(row["image"].size) <= 720
+
+
+def test_labels_of_pictures_are_the_planted_ones(built):
+    root, made = built
+    truth_path = next((root / "sample-world").glob("*/truth.parquet"))
+    truth = {(t["source"], t["identifier"]): t for t in pq.read_table(truth_path).to_pylist()}
+    rows = load(root / "datasets" / "sample", config="catalog")["train"].to_list()
+    at_species = [r for r in rows if r["species"] and (r["source"], r["identifier"]) in truth
+                  and r["crop"] is None and truth[r["source"], r["identifier"]]["species"]]  # fmt: skip
+    right = [r for r in at_species
+             if r["species"] == truth[r["source"], r["identifier"]]["species"]]  # fmt: skip
+    assert len(at_species) > 150 and len(right) / len(at_species) > 0.97
+    assert made["verdict"][0].counts["rows"] == made["media"][0].counts["rows"]
+
+
+def test_rows_in_are_rows_kept_plus_rows_rejected(built):
+    _, made = built
+    folder = made["shard"][0].dir
+    n_data = sum(pq.read_metadata(p).num_rows for p in (folder / "data").rglob("*.parquet"))
+    n_rejects = pq.read_metadata(folder / "metadata" / "v1" / "rejects-000000.parquet").num_rows
+    assert n_data + n_rejects == made["media"][0].counts["rows"] == made["source"][0].counts["rows"] + sum(
+        a.counts["rows"] for a in made["source"][1:])  # fmt: skip
+    rejects = pq.read_table(folder / "metadata" / "v1" / "rejects-000000.parquet").to_pylist()
+    assert all(r["reject_stage"] and r["reject_reason"] for r in rejects)
+
+
+def test_groups_never_cross_splits_and_unseen_genera_never_enter_train(built):
+    root, _ = built
+    rows = load(root / "datasets" / "sample", config="catalog")["train"].to_list()
+    splits = {}
+    for row in rows:
+        splits.setdefault(row["group_id"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_the_original_names_come_with_the_original_meanings(built):
+    root, _ = built
+    ours = next(iter(load(root / "datasets" / "sample", streaming=True)["train"]))
+    theirs = next(
+        iter(load(root / "datasets" / "sample", streaming=True, names="treeoflife-200m")["train"])
+    )
+    assert theirs["species"] == (ours["specificEpithet"] or "")
+    assert theirs["source_url"] == ours["identifier"]
+    assert theirs["scientific_name"] == ours["verbatimScientificName"]
+    assert theirs["data_source"] == ours["source"] and "specificEpithet" not in theirs
+
+
+def test_a_dataset_of_another_schema_version_is_refused(built, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": "0"}))
+    with pytest.raises(ValueError, match="schema version '0'"):
+        load(tmp_path)
+    with pytest.raises(ValueError, match="no manifest"):
+        load(tmp_path.parent)
+
+
+def test_a_second_build_makes_nothing_and_says_so(built):
+    root, _ = built
+    before = _digests(root)
+    out = _run("--root", root)
+    assert out.returncode == 0 and "nothing to do" in out.stdout
+    assert _digests(root) == before
+
+
+def test_a_changed_threshold_repeats_only_what_depends_on_it(built, tmp_path):
+    root, made = built
+    changed = recipe.changed(recipe.read("sample"), "verdict.min_side_px", 300)
+    again = build.build(changed, root)
+    for stage in ("source", "media", "taxon", "label", "fetch", "phash", "benchmark", "geoprivacy"):
+        assert [a.address for a in again[stage]] == [a.address for a in made[stage]], stage
+    assert again["verdict"][0].address != made["verdict"][0].address
+
+
+def test_another_folder_port_and_process_give_the_same_bytes(built, tmp_path):
+    root, made = built
+    out = _run("--root", tmp_path / "other", "--engine", "serial")
+    assert out.returncode == 0, out.stderr
+    ours = {k: v for k, v in _digests(root).items()}
+    theirs = _digests(tmp_path / "other")
+    assert theirs and all(ours[name] == digest for name, digest in theirs.items())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_build_ends_in_the_same_bytes(built, tmp_path, seed):
+    root, _ = built
+    place = tmp_path / "killed"
+    rng = random.Random(seed)
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "curation.build", "--root", str(place)], cwd=ROOT,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+        time.sleep(rng.uniform(1.5, 9.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    out = _run("--root", place)
+    assert out.returncode == 0, out.stderr
+    ours, theirs = _digests(root), _digests(place)
+    assert theirs and all(ours[name] == digest for name, digest in theirs.items())
+    assert not list(place.glob("*/.tmp-*"))
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["nothing.toml"], "no recipe 'nothing.toml'"),
+        (["--what-if", "dedup.near_max_bit=3"], "did you mean 'near_max_bits'"),
+        (["--what-if", "dedup.near_max_bits=30"], "must be from 0 to 15"),
+        (["gbif:"], "needs a taxon"),
+    ],
+)
+def test_what_the_user_got_wrong_fails_at_once_with_advice(tmp_path, args, says):
+    out = _run("--root", tmp_path / "r", *args)
+    assert out.returncode == 2 and says in out.stderr and "Traceback" not in out.stderr
+
+
+def test_a_dry_run_does_nothing_and_show_prints_sql(tmp_path):
+    out = _run("--root", tmp_path, "--dry-run")
+    assert out.returncode == 0 and "would run" in out.stdout
+    assert not list(tmp_path.glob("media/*"))
+    assert "with judged as" in _run("--show", "verdict").stdout
+
+
+def test_explain_says_how_a_name_was_resolved(built):
+    root, made = built
+    rows = pq.read_table(made["media"][0].paths[0], columns=["verbatimScientificName"]).to_pylist()
+    name = next(r["verbatimScientificName"] for r in rows if r["verbatimScientificName"])
+    out = _run("--root", root, "--explain", name.split(" ")[0])
+    assert out.returncode == 0 and "rule" in out.stdout
+
+
+def test_a_new_recipe_is_written_once_and_can_be_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    assert _run("--new", path).returncode == 0
+    assert recipe.read(str(path)).source[0].kind == "own"
+    assert _run("--new", path).returncode == 2
