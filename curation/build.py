@@ -61,7 +61,8 @@ STAGES = (
 def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact]]:
     """Run every stage that has work to do; return the artifacts by stage.
 
-    Options are those of the command line: engine, workers, only, dry_run. Raises ValueError for what
+    Options are those of the command line (engine, workers, only, dry_run) and `host_map`, which sends
+    hosts to loopback ports for tests. Raises ValueError for what
     the recipe or the command got wrong.
     """
     from catalog import artifact, sql
@@ -72,6 +73,7 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
     with artifact.locked(root):
         artifact.heal(root)
         with _world(recipe, root) as (recipe, host_map):
+            host_map = {**host_map, **options.get("host_map", {})}
             con = sql.connect(memory_limit=recipe.memory_limit, spill_dir=root / "tmp" / "spill")
             work = workshop.Build(
                 recipe=recipe, root=root, con=con, host_map=host_map,
