@@ -40,7 +40,13 @@ def test_the_uuid_is_version_5_of_source_record_address_and_crop(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), min_size=4, max_size=4))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+        min_size=4,
+        max_size=4,
+    )
+)
 def test_the_uuid_in_sql_is_that_of_python(con_of_module, words):
     text = "select picture_uuid($a, $b, $c, $d)"
     (found,) = con_of_module.execute(text, dict(zip("abcd", words, strict=True))).fetchone()
@@ -67,7 +73,12 @@ def con_of_module():
     ],
 )  # fmt: skip
 def test_the_variants_of_one_picture_of_one_record_are_one_picture(tmp_path, first, second):
-    found = read(tmp_path, {"identifier": first}, {"identifier": second}, {"identifier": second, "record_key": "2"})
+    found = read(
+        tmp_path,
+        {"identifier": first},
+        {"identifier": second},
+        {"identifier": second, "record_key": "2"},
+    )
     assert [row["reject_reason"] for row in found] == [None, "duplicate_row", None]
     assert found[0]["uuid"] == found[1]["uuid"] != found[2]["uuid"]
 
@@ -89,8 +100,15 @@ def test_different_pictures_stay_two(tmp_path, first, second):
 
 
 def test_of_repeated_rows_the_first_that_its_source_accepts_stays(tmp_path):
-    found = read(tmp_path, {"reject_reason": "not_still_image"}, {}, {}, {"reject_reason": "absent"})
-    assert [row["reject_reason"] for row in found] == ["not_still_image", None, "duplicate_row", "absent"]
+    found = read(
+        tmp_path, {"reject_reason": "not_still_image"}, {}, {}, {"reject_reason": "absent"}
+    )
+    assert [row["reject_reason"] for row in found] == [
+        "not_still_image",
+        None,
+        "duplicate_row",
+        "absent",
+    ]
 
 
 def test_rows_without_record_or_address_have_no_uuid_and_say_so(tmp_path):
@@ -138,13 +156,24 @@ def test_no_rows_give_no_rows(tmp_path):
     ],
 )
 def test_every_licence_text_has_a_status_and_stays_on_record(tmp_path, text, spdx, status):
-    first, second = read(tmp_path, {"license_verbatim": text}, {"license_verbatim": "CC0", "record_key": "2"})
-    assert (first["license"], first["license_status"], first["license_verbatim"]) == (spdx, status, text)
+    first, second = read(
+        tmp_path, {"license_verbatim": text}, {"license_verbatim": "CC0", "record_key": "2"}
+    )
+    assert (first["license"], first["license_status"], first["license_verbatim"]) == (
+        spdx,
+        status,
+        text,
+    )
     assert (second["license"], second["license_status"]) == ("CC0-1.0", "open")
 
 
 def test_the_credit_line_names_creator_holder_licence_publisher_and_page(tmp_path):
-    full = {"creator": "Ann", "rightsHolder": "Museum", "publisher": "GBIF", "references": "http://x/p"}
+    full = {
+        "creator": "Ann",
+        "rightsHolder": "Museum",
+        "publisher": "GBIF",
+        "references": "http://x/p",
+    }
     first, second = read(tmp_path, full, {"rightsHolder": "Ann", "record_key": "2"})
     assert first["attribution"] == "Ann, © Museum, CC0-1.0, GBIF, http://x/p"
     assert second["attribution"] == "Ann, CC0-1.0, http://x/a.jpg"
@@ -152,7 +181,9 @@ def test_the_credit_line_names_creator_holder_licence_publisher_and_page(tmp_pat
 
 def test_rows_that_say_the_same_of_their_taxon_share_a_lineage(tmp_path):
     same = {"kingdom": "Animalia", "genus": "Apus"}
-    found = read(tmp_path, same, {**same, "sex": "male"}, {"kingdom": "Animalia", "family": "Apus"}, {})
+    found = read(
+        tmp_path, same, {**same, "sex": "male"}, {"kingdom": "Animalia", "family": "Apus"}, {}
+    )
     lineages = [row["lineage"] for row in found]
     assert lineages[0] == lineages[1]
     assert len(set(lineages)) == 3

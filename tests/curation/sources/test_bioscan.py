@@ -51,7 +51,10 @@ def test_every_record_is_kept_or_says_why_not(tmp_path, processid, split, chunk,
 def test_a_record_carries_its_place_barcode_licence_and_picture(tmp_path):
     found = read(tmp_path, LINE.format("AB-1", "train", "a"), LINE.format("AB-2", "val", ""),
                  image_type="cropped", splits=("train", "val"))  # fmt: skip
-    assert [row["identifier"] for row in found] == ["cropped/train/a/AB-1.jpg", "cropped/val/AB-2.jpg"]
+    assert [row["identifier"] for row in found] == [
+        "cropped/train/a/AB-1.jpg",
+        "cropped/val/AB-2.jpg",
+    ]
     wanted = {
         "record_key": "bioscan:AB-1", "kingdom": "Animalia", "taxonRank": "genus", "countryCode": "CA",
         "decimalLatitude": 45.5, "dna_bin": "BOLD:AAA1234", "dna_barcode": "ACGT",
@@ -62,7 +65,11 @@ def test_a_record_carries_its_place_barcode_licence_and_picture(tmp_path):
 
 def test_coordinates_that_are_no_numbers_become_unknown(tmp_path):
     (row,) = read(tmp_path, LINE.format("AB-1", "train", "a").replace("45.5,-80", "north,"))
-    assert (row["decimalLatitude"], row["decimalLongitude"], row["reject_reason"]) == (None, None, None)
+    assert (row["decimalLatitude"], row["decimalLongitude"], row["reject_reason"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_a_header_only_gives_no_rows(tmp_path):

@@ -69,7 +69,10 @@ def test_latin_1_is_read_as_stated(tmp_path):
 
 
 def test_members_may_be_gzipped_and_a_table_may_lie_in_several_files(tmp_path):
-    files = {"a.txt.gz": gzip.compress(ROWS.encode()), "b.txt": tsv("id scientificName kingdom", "3 Bos _")}
+    files = {
+        "a.txt.gz": gzip.compress(ROWS.encode()),
+        "b.txt": tsv("id scientificName kingdom", "3 Bos _"),
+    }
     assert names(tmp_path, core("a.txt b.txt"), files) == [*BOTH, ("3", "Bos", None)]
 
 
@@ -83,10 +86,16 @@ def test_a_default_stands_for_a_missing_column_and_for_blanks(tmp_path):
               '<field index="2" term="http://x/kingdom" default="Fungi"/>'
               '<field term="http://x/country"/>')  # fmt: skip
     xml = core(columns=COLUMNS[:2], fields=fields)
-    files = {"meta.xml": meta(xml), "t.txt": tsv("id scientificName kingdom", "1 Apus Animalia", "2 Abies _")}
+    files = {
+        "meta.xml": meta(xml),
+        "t.txt": tsv("id scientificName kingdom", "1 Apus Animalia", "2 Abies _"),
+    }
     table = opened(tmp_path, files).tables[0]
     found = said(table, key="id", basis="basisOfRecord", kingdom="kingdom", country="country")
-    assert found == [("1", "LIVING_SPECIMEN", "Animalia", None), ("2", "LIVING_SPECIMEN", "Fungi", None)]
+    assert found == [
+        ("1", "LIVING_SPECIMEN", "Animalia", None),
+        ("2", "LIVING_SPECIMEN", "Fungi", None),
+    ]
 
 
 def test_terms_are_known_by_their_last_word(tmp_path):
@@ -155,9 +164,15 @@ def test_nothing_is_written_beside_the_work_folder(tmp_path):
 
 
 def test_without_meta_xml_one_table_describes_itself_and_two_do_not(tmp_path):
-    one = dwca.open_archive(zipped(tmp_path / "a.zip", {"t.csv": "id,scientificName\n1,Apus\n"}), tmp_path / "w")
+    one = dwca.open_archive(
+        zipped(tmp_path / "a.zip", {"t.csv": "id,scientificName\n1,Apus\n"}), tmp_path / "w"
+    )
     assert said(one.tables[0], key="id", name="scientificName") == [("1", "Apus")]
-    for files in ({"a.csv": "a,b\n", "b.csv": "a,b\n"}, {"a.csv": "a,b\n", "c.bin": ""}, {"c.xml": ""}):
+    for files in (
+        {"a.csv": "a,b\n", "b.csv": "a,b\n"},
+        {"a.csv": "a,b\n", "c.bin": ""},
+        {"c.xml": ""},
+    ):
         with pytest.raises(ValueError, match=r"no meta\.xml"):
             dwca.open_archive(zipped(tmp_path / "b.zip", files), tmp_path / "w")
 
@@ -269,4 +284,6 @@ def test_every_small_archive_gives_all_its_rows_or_a_reason(real_data, tmp_path,
 @pytest.mark.real_data
 def test_the_table_of_small_archives_is_complete(real_data):
     folder_of = real_data / "gbif/small_archives"
-    assert {path.relative_to(folder_of).as_posix() for path in folder_of.glob("*/*")} == set(SMALL_ARCHIVES)
+    assert {path.relative_to(folder_of).as_posix() for path in folder_of.glob("*/*")} == set(
+        SMALL_ARCHIVES
+    )

@@ -34,7 +34,9 @@ def read_manifest(tmp_path, *lines, tree=None):
     path = folder(tmp_path / "in", {"m.csv": manifest(*lines)}) / "m.csv"
     if tree is None:
         return read(tmp_path, path)
-    return read(tmp_path, path, hierarchy=folder(tmp_path / "tree", {"taxon.tab": tree}) / "taxon.tab")
+    return read(
+        tmp_path, path, hierarchy=folder(tmp_path / "tree", {"taxon.tab": tree}) / "taxon.tab"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,17 @@ def test_every_line_of_a_manifest_is_kept_or_says_why_not(tmp_path, line, reason
 
 def test_ranks_are_rebuilt_from_parents_and_no_row_doubles(tmp_path):
     line = "9,{},Swift,t,http://x/page,http://x/{}.jpg,cc-by,media without owner"
-    found = read_manifest(tmp_path, line.format(5, 1), line.format(5, 2), line.format(6, 3), tree=TREE)
+    found = read_manifest(
+        tmp_path, line.format(5, 1), line.format(5, 2), line.format(6, 3), tree=TREE
+    )
     ranks = [[row[rank] for rank in schema.RANKS] for row in found]
     assert ranks[0] == ["Animalia", None, "Aves", "Apodiformes", None, "Apus", "Apus apus"]
     assert [row["verbatimScientificName"] for row in found] == ["Apus apus", "Apus apus", "Swift"]
-    assert [(row["media_index"], row["rightsHolder"]) for row in found] == [(0, None), (1, None), (0, None)]
+    assert [(row["media_index"], row["rightsHolder"]) for row in found] == [
+        (0, None),
+        (1, None),
+        (0, None),
+    ]
     assert {row["references"] for row in found} == {"http://x/page"}
 
 
@@ -133,7 +141,10 @@ IMAGE = "http://purl.org/dc/dcmitype/StillImage image/jpeg"
         (f"m1 t1 {IMAGE} http://x/a.jpg cc-by p1", None),
         (f"m1 t1 {IMAGE} http://x/a.jpg cc-by nobody", None),
         ("m1 t1 http://purl.org/dc/dcmitype/Text text/html http://x/a cc-by p1", "not_still_image"),
-        ("m1 t1 http://purl.org/dc/dcmitype/Sound audio/mpeg http://x/a cc-by p1", "not_still_image"),
+        (
+            "m1 t1 http://purl.org/dc/dcmitype/Sound audio/mpeg http://x/a cc-by p1",
+            "not_still_image",
+        ),
         (f"m1 t9 {IMAGE} http://x/a.jpg cc-by p1", "no_taxon"),
         (f"m1 _ {IMAGE} http://x/a.jpg cc-by p1", "no_record_id"),
         (f"m1 t1 {IMAGE} _ cc-by p1", "no_identifier"),
@@ -149,7 +160,11 @@ def test_every_row_of_a_harvest_is_kept_or_says_why_not(tmp_path, line, reason):
 def test_a_harvest_table_without_header_may_have_more_columns_than_meta_xml_names(tmp_path):
     files = harvest(tsv(f"m1 t1 {IMAGE} http://x/a.jpg cc-by p1 more"), media_header="0")
     (row,) = read(tmp_path, folder(tmp_path / "in", files))
-    assert (row["reject_reason"], row["creator"], row["verbatimScientificName"]) == (None, "Ann", "Abies")
+    assert (row["reject_reason"], row["creator"], row["verbatimScientificName"]) == (
+        None,
+        "Ann",
+        "Abies",
+    )
 
 
 def test_a_harvest_without_taxa_is_refused(tmp_path):
@@ -182,4 +197,6 @@ def test_the_real_hierarchy_gives_every_taxon_once(real_data, tmp_path):
     n_taxa = len({line.partition("\t")[0] for line in lines})
     con = sql.connect()
     counted = "select count(*), count(distinct taxonID) from tree"
-    assert sql.query(con, counted, tree=lineage.walked(con, path, tmp_path)).rows() == [(n_taxa, n_taxa)]
+    assert sql.query(con, counted, tree=lineage.walked(con, path, tmp_path)).rows() == [
+        (n_taxa, n_taxa)
+    ]

@@ -101,10 +101,18 @@ def test_a_picture_keeps_its_own_licence_and_lends_its_facts_to_every_box(tmp_pa
     assert [row["media_index"] for row in found] == [0, 1]
     assert {row["license_verbatim"] for row in found} == {"CC0"}
     assert {row["provider_key"] for row in found} == {"sha256:ff"}
-    assert {(row["decimalLatitude"], row["minimumDepthInMeters"]) for row in found} == {(36.5, 300.0)}
+    assert {(row["decimalLatitude"], row["minimumDepthInMeters"]) for row in found} == {
+        (36.5, 300.0)
+    }
 
 
-COCO_IMAGE = {"id": 7, "width": 100, "height": 50, "file_name": "a.png", "coco_url": "http://x/a.png"}
+COCO_IMAGE = {
+    "id": 7,
+    "width": 100,
+    "height": 50,
+    "file_name": "a.png",
+    "coco_url": "http://x/a.png",
+}
 NOTE = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 20, 30, 10]}
 
 

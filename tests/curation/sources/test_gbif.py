@@ -71,18 +71,28 @@ def test_every_media_row_is_kept_or_says_why_not(tmp_path, line, reason):
         (("gbifID", "scientificName", "kingdom"), "_ Apus Animalia", "no_occurrence"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_an_occurrence_is_wrong_with_its_pictures(tmp_path, columns, line, reason):
+def test_what_is_wrong_with_an_occurrence_is_wrong_with_its_pictures(
+    tmp_path, columns, line, reason
+):
     occurrence = tsv(" ".join(columns), line)
-    found = read_media(tmp_path, f"1 {STILL} http://x/a.jpg CC0", occurrence=occurrence, columns=columns)
+    found = read_media(
+        tmp_path, f"1 {STILL} http://x/a.jpg CC0", occurrence=occurrence, columns=columns
+    )
     assert reasons(found) == {reason: 1}
 
 
 def test_facts_of_a_picture_come_from_its_own_row_and_the_taxon_from_the_occurrence(tmp_path):
     columns = ("gbifID", "scientificName", "kingdom", "license", "rightsHolder", "order", "class")
     occurrence = tsv(" ".join(columns), "1 Apus Animalia CC0 Somebody Apodiformes Aves")
-    (row,) = read_media(tmp_path, f"1 {STILL} http://x/a.jpg CC-BY", occurrence=occurrence, columns=columns)
+    (row,) = read_media(
+        tmp_path, f"1 {STILL} http://x/a.jpg CC-BY", occurrence=occurrence, columns=columns
+    )
     assert (row["license_verbatim"], row["rightsHolder"]) == ("CC-BY", None)
-    assert (row["verbatimScientificName"], row["order"], row["class"]) == ("Apus", "Apodiformes", "Aves")
+    assert (row["verbatimScientificName"], row["order"], row["class"]) == (
+        "Apus",
+        "Apodiformes",
+        "Aves",
+    )
 
 
 def test_ids_join_whatever_blanks_stand_around_them(tmp_path):
@@ -94,8 +104,12 @@ def test_ids_join_whatever_blanks_stand_around_them(tmp_path):
 
 def test_of_occurrences_with_one_id_the_first_speaks_and_no_picture_doubles(tmp_path):
     occurrence = tsv("gbifID scientificName kingdom", "1 Apus Animalia", "1 Abies Plantae")
-    found = read_media(tmp_path, *[f"1 {STILL} http://x/{i}.jpg CC0" for i in range(3)], occurrence=occurrence)
-    assert [(row["kingdom"], row["media_index"]) for row in found] == [("Animalia", i) for i in range(3)]
+    found = read_media(
+        tmp_path, *[f"1 {STILL} http://x/{i}.jpg CC0" for i in range(3)], occurrence=occurrence
+    )
+    assert [(row["kingdom"], row["media_index"]) for row in found] == [
+        ("Animalia", i) for i in range(3)
+    ]
 
 
 ASSOCIATED = ("gbifID", "scientificName", "associatedMedia")
@@ -104,8 +118,12 @@ ASSOCIATED = ("gbifID", "scientificName", "associatedMedia")
 def test_associated_media_are_added_where_the_media_table_does_not_list_them(tmp_path):
     occurrence = ("gbifID\tscientificName\tassociatedMedia\n1\tApus\thttps://x/a.jpg | http://x/b.jpg||\n"
                   "1\tApus\thttp://x/c.jpg\n\tApus\thttp://x/d.jpg\n2\tApus\thttp://x/e.jpg\tmore\n")  # fmt: skip
-    found = read_media(tmp_path, f"1 {STILL} http://x/a.jpg CC0", occurrence=occurrence, columns=ASSOCIATED)
-    assert [(r["source_table"], r["source_row"], r["identifier"], r["reject_reason"]) for r in found] == [
+    found = read_media(
+        tmp_path, f"1 {STILL} http://x/a.jpg CC0", occurrence=occurrence, columns=ASSOCIATED
+    )
+    assert [
+        (r["source_table"], r["source_row"], r["identifier"], r["reject_reason"]) for r in found
+    ] == [
         ("multimedia.txt", 1, "http://x/a.jpg", None),
         ("occurrence.txt", 1, "http://x/b.jpg", None),
         ("occurrence.txt", 2, "http://x/c.jpg", None),
@@ -117,9 +135,14 @@ def test_associated_media_are_added_where_the_media_table_does_not_list_them(tmp
 
 def test_associated_media_alone_are_pictures_too(tmp_path):
     core = table_xml("core", "http://rs.tdwg.org/dwc/terms/Occurrence", "o.txt", ASSOCIATED)
-    occurrence = tsv("gbifID scientificName associatedMedia", "1 Apus http://x/a.jpg|http://x/b.jpg", "2 Apus _")
+    occurrence = tsv(
+        "gbifID scientificName associatedMedia", "1 Apus http://x/a.jpg|http://x/b.jpg", "2 Apus _"
+    )
     assert reasons(read(tmp_path, {"meta.xml": meta(core), "o.txt": occurrence})) == {None: 2}
-    empty = {"meta.xml": meta(core), "o.txt": tsv("gbifID scientificName associatedMedia", "2 Apus _")}
+    empty = {
+        "meta.xml": meta(core),
+        "o.txt": tsv("gbifID scientificName associatedMedia", "2 Apus _"),
+    }
     with pytest.raises(ValueError, match="has no multimedia table"):
         read(tmp_path / "empty", empty)
 
@@ -128,12 +151,22 @@ def test_the_rows_of_all_media_tables_come_out(tmp_path):
     columns = ("gbifID", "identifier", "format")
     tables = [table_xml("extension", row_type, f"{i}.txt", columns)
               for i, row_type in enumerate((MULTIMEDIA, AUDIOVISUAL, IMAGE, EOL_MEDIA, MULTIMEDIA))]  # fmt: skip
-    core = table_xml("core", "http://rs.tdwg.org/dwc/terms/Occurrence", "o.txt", ("gbifID", "scientificName"))
+    core = table_xml(
+        "core", "http://rs.tdwg.org/dwc/terms/Occurrence", "o.txt", ("gbifID", "scientificName")
+    )
     same_again = table_xml("extension", EOL_MEDIA, "1.txt", columns)
-    files = {"meta.xml": meta(core, *tables, same_again), "o.txt": tsv("gbifID scientificName", "1 Apus")}
-    files |= {f"{i}.txt": tsv("gbifID identifier format", f"1 http://x/{i}.jpg image/jpeg") for i in range(5)}
+    files = {
+        "meta.xml": meta(core, *tables, same_again),
+        "o.txt": tsv("gbifID scientificName", "1 Apus"),
+    }
+    files |= {
+        f"{i}.txt": tsv("gbifID identifier format", f"1 http://x/{i}.jpg image/jpeg")
+        for i in range(5)
+    }
     found = read(tmp_path, files)
-    assert collections.Counter(r["source_table"] for r in found) == {f"{i}.txt": 1 for i in range(5)}
+    assert collections.Counter(r["source_table"] for r in found) == {
+        f"{i}.txt": 1 for i in range(5)
+    }
     assert sorted(row["media_index"] for row in found) == list(range(5))
 
 
@@ -161,28 +194,41 @@ def test_quoted_tables_keep_line_breaks_and_lose_no_row(tmp_path):
                        fieldsTerminatedBy=",", fieldsEnclosedBy='"')  # fmt: skip
     found = read(tmp_path, files)
     assert [row["reject_reason"] for row in found] == [None, "ragged_row", None]
-    assert (found[0]["license_verbatim"], found[0]["verbatimScientificName"]) == ('CC "BY"', "Apus\napus")
+    assert (found[0]["license_verbatim"], found[0]["verbatimScientificName"]) == (
+        'CC "BY"',
+        "Apus\napus",
+    )
 
 
 def test_media_only_needs_no_occurrences_and_says_so_where_it_is_off(tmp_path):
-    files = gbif_files(OCCURRENCE, tsv(MEDIA_HEADER, f"1 {STILL} http://x/a.jpg CC0", f"_ {STILL} b CC0"))
+    files = gbif_files(
+        OCCURRENCE, tsv(MEDIA_HEADER, f"1 {STILL} http://x/a.jpg CC0", f"_ {STILL} b CC0")
+    )
     del files["occurrence.txt"]
     found = read(tmp_path, files, media_only=True)
     assert [row["reject_reason"] for row in found] == [None, "no_record_id"]
     with pytest.raises(ValueError, match=r"occurrence\.txt.*`media_only = true`"):
         read(tmp_path, files)
     alone = tmp_path / "in" / "multimedia.txt"
-    assert rows(gbif(sql.connect(), archive="a", path=alone, work_dir=tmp_path / "w", media_only=True)) == found
+    assert (
+        rows(gbif(sql.connect(), archive="a", path=alone, work_dir=tmp_path / "w", media_only=True))
+        == found
+    )
     with pytest.raises(ValueError, match="media_only"):
         gbif(sql.connect(), archive="a", path=alone, work_dir=tmp_path / "w")
 
 
 def test_a_media_table_may_be_named_beside_a_simple_csv(tmp_path):
     path = zipped(tmp_path / "simple.zip", {"0001.csv": OCCURRENCE})
-    beside = folder(tmp_path, {"multimedia.txt": tsv(MEDIA_HEADER, f"1 {STILL} http://x/a.jpg CC0")}) / "multimedia.txt"
+    beside = (
+        folder(tmp_path, {"multimedia.txt": tsv(MEDIA_HEADER, f"1 {STILL} http://x/a.jpg CC0")})
+        / "multimedia.txt"
+    )
     with pytest.raises(ValueError, match="multimedia = "):
         gbif(sql.connect(), archive="a", path=path, work_dir=tmp_path / "work")
-    (row,) = rows(gbif(sql.connect(), archive="a", path=path, work_dir=tmp_path / "work", multimedia=beside))
+    (row,) = rows(
+        gbif(sql.connect(), archive="a", path=path, work_dir=tmp_path / "work", multimedia=beside)
+    )
     assert (row["kingdom"], row["reject_reason"]) == ("Animalia", None)
 
 

@@ -76,7 +76,14 @@ def test_a_damaged_gzip_member_is_refused_when_it_is_read(tmp_path, place):
         box.read_small("t.txt.gz")
 
 
-EVIL = ["../evil.txt", "a/../../evil.txt", "/etc/evil.txt", "C:\\evil.txt", "..\\evil.txt", "\\evil"]
+EVIL = [
+    "../evil.txt",
+    "a/../../evil.txt",
+    "/etc/evil.txt",
+    "C:\\evil.txt",
+    "..\\evil.txt",
+    "\\evil",
+]
 
 
 @pytest.mark.parametrize("name", EVIL)

@@ -39,7 +39,10 @@ def read(tmp_path, name, content, **how):
 )
 def test_a_table_may_be_written_in_many_ways(tmp_path, content):
     found = read(tmp_path, "t.csv", content)
-    assert [(row["identifier"], row["verbatimScientificName"]) for row in found] == [("a.jpg", "Apus"), ("b.jpg", "Abies")]
+    assert [(row["identifier"], row["verbatimScientificName"]) for row in found] == [
+        ("a.jpg", "Apus"),
+        ("b.jpg", "Abies"),
+    ]
     assert [row["source_row"] for row in found] == [1, 2]
 
 
@@ -52,7 +55,9 @@ def test_a_table_may_be_written_in_many_ways(tmp_path, content):
     ],
 )  # fmt: skip
 def test_every_row_is_kept_or_says_why_not(tmp_path, line, reason):
-    found = read(tmp_path, "t.csv", f"file,name,latitude\ngood.jpg,Apus,1\n{line}\ngood.jpg,Apus,1\n")
+    found = read(
+        tmp_path, "t.csv", f"file,name,latitude\ngood.jpg,Apus,1\n{line}\ngood.jpg,Apus,1\n"
+    )
     assert [row["reject_reason"] for row in found] == [None, reason, None]
 
 

@@ -51,7 +51,13 @@ def beside(tmp_path):
 
 
 def read(tmp_path, path):
-    query = gbif(sql.connect(), archive="a", path=path, work_dir=tmp_path / "work", multimedia=beside(tmp_path))
+    query = gbif(
+        sql.connect(),
+        archive="a",
+        path=path,
+        work_dir=tmp_path / "work",
+        multimedia=beside(tmp_path),
+    )
     return rows(query)
 
 
@@ -87,9 +93,15 @@ def test_a_snapshot_is_joined_with_the_media_table_beside_it(tmp_path, files, na
 
 
 def test_plain_arrays_numeric_keys_and_missing_columns_are_read_too(tmp_path):
-    table = pa.table({"GBIFID": pa.array([1, 2], pa.int64()), "RecordedBy": pa.array([["Ann", None], None])})
+    table = pa.table(
+        {"GBIFID": pa.array([1, 2], pa.int64()), "RecordedBy": pa.array([["Ann", None], None])}
+    )
     found = read(tmp_path, written(tmp_path / "s.parquet", table))
-    assert (found[0]["reject_reason"], found[0]["recordedBy"], found[0]["kingdom"]) == (None, "Ann", None)
+    assert (found[0]["reject_reason"], found[0]["recordedBy"], found[0]["kingdom"]) == (
+        None,
+        "Ann",
+        None,
+    )
     assert len(found) == 6
 
 

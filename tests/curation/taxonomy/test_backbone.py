@@ -22,7 +22,9 @@ VERNACULAR = tsv("taxonID vernacularName language", "s Swift en", "s Common_swif
 
 
 def read(tmp_path, path, **how):
-    names, common = backbone.taxon(sql.connect(), name="t", path=path, work_dir=tmp_path / "work", **how)
+    names, common = backbone.taxon(
+        sql.connect(), name="t", path=path, work_dir=tmp_path / "work", **how
+    )
     assert names.table().schema.equals(schema.TAXON.schema)
     assert common.table().schema.equals(schema.VERNACULAR.schema)
     found = {row["taxonID"]: row for row in rows(names)}
@@ -32,10 +34,16 @@ def read(tmp_path, path, **how):
 
 def boxes(tmp_path):
     """The same checklist in every shape."""
-    core = table_xml("core", dwca.TAXON, "taxa.txt", HEAD.split(), fields='<field index="0" term="a/taxonID"/>')
-    common = table_xml("extension", dwca.VERNACULAR, "v.txt", ("taxonID", "vernacularName", "language"))
+    core = table_xml(
+        "core", dwca.TAXON, "taxa.txt", HEAD.split(), fields='<field index="0" term="a/taxonID"/>'
+    )
+    common = table_xml(
+        "extension", dwca.VERNACULAR, "v.txt", ("taxonID", "vernacularName", "language")
+    )
     archive = {"meta.xml": meta(core, common), "taxa.txt": ANIMALS, "v.txt": VERNACULAR}
-    loose = folder(tmp_path / "loose", {"Taxon.tsv": ANIMALS, "Taxon.tsv.gz": gzip.compress(ANIMALS.encode())})
+    loose = folder(
+        tmp_path / "loose", {"Taxon.tsv": ANIMALS, "Taxon.tsv.gz": gzip.compress(ANIMALS.encode())}
+    )
     return {
         "archive": zipped(tmp_path / "a.zip", archive),
         "backbone": zipped(tmp_path / "b.zip", {"backbone/Taxon.tsv": ANIMALS, "backbone/VernacularName.tsv": VERNACULAR}),
@@ -52,9 +60,15 @@ def test_a_checklist_of_any_shape_gives_every_name_with_its_lineage(tmp_path, sh
     assert [swift[rank] for rank in schema.RANKS] == [
         "Animalia", "Chordata", "Aves", "Apodiformes", "Apodidae", "Apus", "Apus apus"
     ]  # fmt: skip
-    assert (swift["canonicalName"], swift["scientificNameAuthorship"]) == ("Apus apus", "(Linnaeus, 1758)")
+    assert (swift["canonicalName"], swift["scientificNameAuthorship"]) == (
+        "Apus apus",
+        "(Linnaeus, 1758)",
+    )
     assert (swift["specificEpithet"], swift["acceptedNameUsageID"]) == ("apus", None)
-    assert (found["u"]["species"], found["u"]["infraspecificEpithet"]) == ("Apus apus", "pekinensis")
+    assert (found["u"]["species"], found["u"]["infraspecificEpithet"]) == (
+        "Apus apus",
+        "pekinensis",
+    )
     assert (found["y"]["acceptedNameUsageID"], found["y"]["canonicalName"]) == ("s", "Hirundo apus")
     assert len(common) == (3 if shape in ("archive", "backbone") else 0)
 
@@ -69,7 +83,13 @@ def test_the_common_name_most_rows_agree_on_is_taken_per_language(tmp_path):
 def test_a_coldp_synonym_belongs_to_the_taxon_it_names_as_parent(tmp_path):
     usage = tsv("ID parentID status rank scientificName authorship", "g _ accepted genus Apus _",
                 "s g accepted species Apus_apus L.", "y s synonym species Hirundo_apus L.").replace("_apus", " apus")  # fmt: skip
-    path = zipped(tmp_path / "c.zip", {"NameUsage.tsv": usage, "vernacular-name.tsv": tsv("taxonID name language", "s Swift eng")})
+    path = zipped(
+        tmp_path / "c.zip",
+        {
+            "NameUsage.tsv": usage,
+            "vernacular-name.tsv": tsv("taxonID name language", "s Swift eng"),
+        },
+    )
     found, common = read(tmp_path, path)
     assert (found["y"]["acceptedNameUsageID"], found["s"]["acceptedNameUsageID"]) == ("s", None)
     assert (found["s"]["genus"], common[0]["vernacularName"]) == ("Apus", "Swift")
@@ -86,14 +106,23 @@ def test_a_coldp_synonym_belongs_to_the_taxon_it_names_as_parent(tmp_path):
     ids=["a cycle", "its own parent", "a missing parent", "a repeated id"],
 )
 def test_a_broken_tree_gives_every_id_once(tmp_path, lines, genus):
-    found, _ = read(tmp_path, folder(tmp_path / "in", {"Taxon.tsv": tsv(HEAD, *lines)}) / "Taxon.tsv")
+    found, _ = read(
+        tmp_path, folder(tmp_path / "in", {"Taxon.tsv": tsv(HEAD, *lines)}) / "Taxon.tsv"
+    )
     assert set(found) == {line[0] for line in lines}
     assert found["a"]["genus"] == genus
 
 
 def test_rows_without_id_or_name_are_no_names(tmp_path):
-    lines = ("_ _ _ Aus genus accepted", "b _ _ _ genus accepted", "c", "d _ _ Dus genus accepted more")
-    found, _ = read(tmp_path, folder(tmp_path / "in", {"Taxon.tsv": tsv(HEAD, *lines)}) / "Taxon.tsv")
+    lines = (
+        "_ _ _ Aus genus accepted",
+        "b _ _ _ genus accepted",
+        "c",
+        "d _ _ Dus genus accepted more",
+    )
+    found, _ = read(
+        tmp_path, folder(tmp_path / "in", {"Taxon.tsv": tsv(HEAD, *lines)}) / "Taxon.tsv"
+    )
     assert set(found) == {"d"}
 
 
@@ -135,13 +164,19 @@ def test_the_real_order_of_asterales_is_walked_whole(real_data, tmp_path):
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "n_names", "n_synonyms", "n_common"),
-    [("cites_appendix1_coldp", 3637, 1818, 2281), ("col_backend_samples/taxalign_a", 3347, 2011, 0)],
+    [
+        ("cites_appendix1_coldp", 3637, 1818, 2281),
+        ("col_backend_samples/taxalign_a", 3347, 2011, 0),
+    ],
 )
 def test_real_checklists_lose_no_name(real_data, tmp_path, name, n_names, n_synonyms, n_common):
     path = real_data / "taxonomy" / name
     table = next(p for p in (path / "NameUsage.tsv", path / "Taxon.tsv") if p.exists())
     with table.open(encoding="utf-8", newline="") as stream:
-        assert sum(1 for _ in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)) == n_names + 1
+        assert (
+            sum(1 for _ in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+            == n_names + 1
+        )
     found, common = read(tmp_path, path)
     assert (len(found), len(common)) == (n_names, n_common)
     assert sum(row["taxonomicStatus"] == "synonym" for row in found.values()) == n_synonyms

@@ -92,6 +92,10 @@ def test_almost_every_real_name_gives_the_canonical_form_of_its_checklist(real_d
     path = real_data / "taxonomy/gbif_backbone_matches_trias/taxa_unified.csv"
     with path.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["nameType"] == "SCIENTIFIC"]
-    wrong = [row["scientificName"] for row in rows if parse(row["scientificName"]).canonical != row["canonicalName"]]
+    wrong = [
+        row["scientificName"]
+        for row in rows
+        if parse(row["scientificName"]).canonical != row["canonicalName"]
+    ]
     assert len(rows) > 3000
     assert len(wrong) <= len(rows) // 200, wrong[:20]

@@ -59,9 +59,13 @@ def taxon_path(tmp_path_factory):
 def label(tmp_path, taxon_path, *lineages, source="gbif"):
     """The label of every lineage, in the order given."""
     made = [{"source": source, "lineage": f"{i:05}", **said} for i, said in enumerate(lineages)]
-    pq.write_table(pa.Table.from_pylist(made, schema=schema.MEDIA.schema), tmp_path / "media.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(made, schema=schema.MEDIA.schema), tmp_path / "media.parquet"
+    )
     taxon = [] if taxon_path is None else [taxon_path]
-    query = resolve.label(sql.connect(), media=tmp_path / "media.parquet", taxon=taxon, precedence=["t"])
+    query = resolve.label(
+        sql.connect(), media=tmp_path / "media.parquet", taxon=taxon, precedence=["t"]
+    )
     assert query.table().schema.equals(schema.LABEL.schema)
     found = rows(query)
     assert [row["lineage"] for row in found] == [row["lineage"] for row in made]
@@ -87,8 +91,6 @@ BEETLE = {"kingdom": "Animalia", "phylum": "Arthropoda", "class": "Insecta", "or
         (name("Prunella vulgaris", kingdom="Archaeplastida", order="Lamiales"), "P6", "exact", None),
         (name("Prunella modularis", kingdom="Metazoa", **{"class": "Aves"}), "A6", "exact", None),
         (name("Brunella vulgaris", kingdom="Plantae"), "P6", "synonym", None),
-        (name("Prunella", kingdom="Plantae"), "P5", "exact", None),
-        (name("Prunella", kingdom="Animalia"), "A5", "exact", None),
         (name("Prunella", kingdom="Animalia", family="Prunellidae"), "A5", "exact", None),
         (name("Prunella", family="Lamiaceae"), "P5", "exact", None),
         (name("Viola × wittrockiana", kingdom="Plantae"), "PB", "exact", None),
@@ -109,6 +111,8 @@ BEETLE = {"kingdom": "Animalia", "phylum": "Arthropoda", "class": "Insecta", "or
         (name("Prunella"), None, None, "homonym"),
         (name("Aus bus"), None, None, "homonym"),
         (name("Aus bus", kingdom="Animalia"), "A", "higher_rank", "homonym"),
+        (name("Prunella", kingdom="Plantae"), "P", "higher_rank", "kingdom_conflict"),
+        (name("Prunella", kingdom="Animalia"), "A", "higher_rank", "kingdom_conflict"),
         (name("Aus bus", kingdom="Animalia", family="Chrysomelidae"), "H1", "exact", None),
         (name("Aus bus", kingdom="Animalia", phylum="Chordata"), "H2", "exact", None),
         # nothing is guessed
@@ -142,7 +146,10 @@ def test_the_accepted_lineage_replaces_what_was_said(tmp_path, taxon_path):
     assert [found[rank] for rank in schema.RANKS] == [
         "Plantae", "Tracheophyta", "Magnoliopsida", "Lamiales", "Lamiaceae", "Prunella", "Prunella vulgaris"
     ]  # fmt: skip
-    assert (found["scientificName"], found["match_score"]) == ("Prunella vulgaris L.", pytest.approx(2 / 3))
+    assert (found["scientificName"], found["match_score"]) == (
+        "Prunella vulgaris L.",
+        pytest.approx(2 / 3),
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,9 @@ def test_the_accepted_lineage_replaces_what_was_said(tmp_path, taxon_path):
         ("fathomnet", {}, None, "name_not_found"),
     ],
 )
-def test_where_no_taxonomy_knows_the_name_the_provider_may_speak(tmp_path, source, more, rule, reason):
+def test_where_no_taxonomy_knows_the_name_the_provider_may_speak(
+    tmp_path, source, more, rule, reason
+):
     said = name("Abies alba Mill.", kingdom="Plantae", genus="Abies", species="Abies alba", **more)
     (found,) = label(tmp_path, None, said, source=source)
     assert (found["match_rule"], found["match_reason"]) == (rule, reason)
@@ -163,10 +172,16 @@ def test_where_no_taxonomy_knows_the_name_the_provider_may_speak(tmp_path, sourc
 
 
 def test_every_lineage_comes_out_once(tmp_path, taxon_path):
-    said = [name("Prunella vulgaris", kingdom=k) for k in ("Plantae", "Animalia", None) for _ in range(3)]
+    said = [
+        name("Prunella vulgaris", kingdom=k)
+        for k in ("Plantae", "Animalia", None)
+        for _ in range(3)
+    ]
     made = [{"source": "own", "lineage": f"{i // 3}", **row} for i, row in enumerate(said)]
     pq.write_table(pa.Table.from_pylist(made, schema=schema.MEDIA.schema), tmp_path / "m.parquet")
-    query = resolve.label(sql.connect(), media=tmp_path / "m.parquet", taxon=[taxon_path], precedence=["t"])
+    query = resolve.label(
+        sql.connect(), media=tmp_path / "m.parquet", taxon=[taxon_path], precedence=["t"]
+    )
     assert [row["lineage"] for row in rows(query)] == ["0", "1", "2"]
 
 
@@ -175,7 +190,9 @@ def test_real_checklist_names_find_the_backbone_taxon_that_gbif_found(real_data,
     folder = real_data / "taxonomy/gbif_backbone_matches_trias"
     words = {"taxonID": "verificationKey", "acceptedNameUsageID": "acceptedKey", "taxonRank": "rank",
              "scientificNameAuthorship": "authorship", "parentNameUsageID": "parentKey"}  # fmt: skip
-    names, _ = backbone.taxon(sql.connect(), name="t", path=folder / "taxa_unified.csv", work_dir=tmp_path, columns=words)
+    names, _ = backbone.taxon(
+        sql.connect(), name="t", path=folder / "taxa_unified.csv", work_dir=tmp_path, columns=words
+    )
     assert names.copy_to(tmp_path / "taxon.parquet") == 3899
     with (folder / "taxa_with_verification.csv").open(encoding="utf-8", newline="") as stream:
         given = list(csv.DictReader(stream))
@@ -194,7 +211,10 @@ def test_real_checklist_names_find_the_backbone_taxon_that_gbif_found(real_data,
 def test_the_examples_of_taxonopy_keep_their_kingdom(real_data, tmp_path, taxon_path):
     example = real_data / "taxonomy/taxonopy_examples/examples/input/sample.parquet"
     said = [
-        {**{rank: row[rank] for rank in schema.RANKS}, "verbatimScientificName": row["scientific_name"]}
+        {
+            **{rank: row[rank] for rank in schema.RANKS},
+            "verbatimScientificName": row["scientific_name"],
+        }
         for row in pq.read_table(example).to_pylist()
     ]
     found = label(tmp_path, taxon_path, *said)
