@@ -83,7 +83,8 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
             if "shard" in made:
                 report.place_view(root, recipe.name, made["shard"][0])
             con.close()
-            report.note_run(root, recipe.name, made, work.n_made)
+            if not work.dry_run:
+                report.note_run(root, recipe.name, made, work.n_made)
     return made
 
 
@@ -97,8 +98,11 @@ def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
         step: Step = getattr(importlib.import_module(f"curation.{module}"), function)
         try:
             made[stage.name] = step(work, made)
-        except workshop.WouldRun:
-            report.say(f"{stage.name}: would run, and so would everything after it")
+        except workshop.WouldRun as pending:
+            why = pending.why or report.why(
+                work.root, work.recipe.name, pending.stage, pending.identity
+            )
+            report.say(f"{stage.name:<11} would run: {why}; so would every stage that reads it")
             break
         seconds = time.monotonic() - started
         report.stage_done(work.root, stage.name, made[stage.name], work.n_made - before, seconds)

@@ -107,7 +107,7 @@ def fetch_(build: Build, made: Made) -> list[Artifact]:
                 (fetch.Wanted(row["url"], row["address"], local), row["runs"] or 0, stamp)
             )
     if pending and build.dry_run:
-        raise WouldRun("fetch")
+        raise WouldRun("fetch", why=f"{len(pending):,} addresses to ask")
     _fetch_into(build, ledger, pending)
     ledger.compact(build.con, NEWEST_SQL)
     rows = sql.query(build.con, KNOWN_SQL, wanted=wanted, ledger=ledger.input()).table()

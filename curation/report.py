@@ -178,6 +178,32 @@ def new_recipe(path: Path) -> None:
     say(f"wrote {path}; edit it, then run: python -m curation.build {path}")
 
 
+def why(root: Path, name: str, stage: str, identity: Mapping[str, object]) -> str:
+    """What about a stage is new since the last run of a recipe."""
+    log, last = root / "log" / "build.jsonl", {}
+    for line in log.read_text().splitlines() if log.exists() else ():
+        event = json.loads(line)
+        if (
+            event.get("event") == "run"
+            and event["recipe"] == name
+            and event["artifacts"].get(stage)
+        ):
+            last = event["artifacts"]
+    manifests = [root / stage / key / MANIFEST for key in last.get(stage, ())]
+    known = [json.loads(path.read_text()) for path in manifests if path.exists()]
+    if not known:
+        return "it has not run yet"
+    old, new = known[0], json.loads(json.dumps(identity))
+    if old["version"] != new["version"]:
+        return f"its version is {new['version']}, was {old['version']}"
+    changed = [
+        f"{key} is {new['params'].get(key)!r}, was {old['params'].get(key)!r}"
+        for key in sorted({*old["params"], *new["params"]})
+        if old["params"].get(key) != new["params"].get(key)
+    ]
+    return ", ".join(changed) or "what it reads has changed"
+
+
 def prune(root: Path) -> None:
     """Remove artifacts that the last run of no recipe used."""
     used: dict[str, set[str]] = {}

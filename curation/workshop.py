@@ -62,10 +62,14 @@ class Build:
         key = artifact.address(stage, version, params, inputs)
         if found := artifact.find(self.root, stage, key):
             return found
+        identity: dict[str, Any] = {
+            "version": version,
+            "params": dict(params),
+            "inputs": list(inputs),
+        }
         if self.dry_run:
-            raise WouldRun(stage)
-        identity = {"version": version, "params": dict(params), "inputs": list(inputs),
-                    "schema_version": schema.VERSION}  # fmt: skip
+            raise WouldRun(stage, identity)
+        identity["schema_version"] = schema.VERSION
         with artifact.making(self.root, stage, key) as folder:
             counts = write(folder)
             self.n_made += 1
@@ -86,7 +90,13 @@ class Build:
 
 
 class WouldRun(Exception):
-    """A dry run met a stage whose output is not there."""
+    """A dry run met a stage whose output is not there; `identity` is what it would be made from."""
+
+    def __init__(
+        self, stage: str, identity: Mapping[str, Any] | None = None, why: str = ""
+    ) -> None:
+        super().__init__(stage)
+        self.stage, self.identity, self.why = stage, identity or {}, why
 
 
 def sha256(root: Path, path: Path) -> str:

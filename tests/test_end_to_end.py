@@ -174,9 +174,15 @@ def test_what_the_user_got_wrong_fails_at_once_with_advice(tmp_path, args, says)
 
 def test_a_dry_run_does_nothing_and_show_prints_sql(tmp_path):
     out = _run("--root", tmp_path, "--dry-run")
-    assert out.returncode == 0 and "would run" in out.stdout
+    assert out.returncode == 0 and "would run: it has not run yet" in out.stdout
     assert not list(tmp_path.glob("media/*"))
     assert "with judged as" in _run("--show", "verdict").stdout
+
+
+def test_a_dry_run_says_which_field_makes_a_stage_run(built):
+    root, _ = built
+    out = _run("--root", root, "--dry-run", "--what-if", "dedup.burst_s=3.0")
+    assert "dedup       would run: burst_s is 3.0, was 10.0" in out.stdout
 
 
 def test_explain_says_how_a_name_was_resolved(built):

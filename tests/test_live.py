@@ -45,7 +45,9 @@ def pictures():
 
 
 def test_one_command_makes_a_dataset_of_a_taxon(tmp_path, pictures, capsys):
-    finches = gbif_api.finches(24, lambda gbif_id, n: f"http://gbif-media.invalid/{gbif_id}/{n}.jpg")
+    finches = gbif_api.finches(
+        24, lambda gbif_id, n: f"http://gbif-media.invalid/{gbif_id}/{n}.jpg"
+    )
     world = gbif_api.World(occurrences=finches, taxa=gbif_api.finch_taxa())
     with gbif_api.serve(world):
         chosen = live.recipe_for("Geospiza", tmp_path)

@@ -301,7 +301,9 @@ def _write(writer: pq.ParquetWriter, batch: list[list[str]], start: int) -> int:
 def _records(stream: IO[str], shape: Shape) -> Iterator[list[str]]:
     """The records; where a stray quote would swallow the lines after it, each line is a record."""
     if len(shape.delimiter) != 1:
-        raise ValueError(f"a quoted table needs a delimiter of one character, not {shape.delimiter!r}")
+        raise ValueError(
+            f"a quoted table needs a delimiter of one character, not {shape.delimiter!r}"
+        )
     csv.field_size_limit(MAX_LINE_BYTES)
     held: list[str] = []
 

@@ -22,14 +22,20 @@ RESULTS = HERE / "results.json"
 
 def names() -> list[str]:
     """Every benchmark program."""
-    return sorted(p.stem for p in HERE.glob("*.py") if p.stem not in ("__init__", "__main__", "harness"))
+    return sorted(
+        p.stem for p in HERE.glob("*.py") if p.stem not in ("__init__", "__main__", "harness")
+    )
 
 
 def main() -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(names())}; none: all")
-    parser.add_argument("--quick", action="store_true", help="end within 60 s; sizes are not judged")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of: {', '.join(names())}; none: all"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="end within 60 s; sizes are not judged"
+    )
     args = parser.parse_args()
     if unknown := set(args.names) - set(names()):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; choose of {', '.join(names())}")

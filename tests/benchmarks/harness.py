@@ -70,7 +70,9 @@ def printed(result: Result) -> str:
     ]  # fmt: skip
     widths = [max(len(line[i]) for line in (heads, *body)) for i in range(len(heads))]
     lines = [f"\n{result.name}  (peer: {result.peer}; limit: {result.limit})"]
-    lines += ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in (heads, *body)]
+    lines += [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in (heads, *body)
+    ]
     lines += [f"{t.state:<11} {t.what}: {t.found}" for t in result.targets]
     return "\n".join(lines)
 

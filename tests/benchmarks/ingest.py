@@ -42,12 +42,16 @@ def run(*, quick: bool) -> Result:
     rows = []
     for n, ours_s, csv_s, read_s, rss_mb, _ in found:
         size = f"{n / 1e6:g} M media rows"
-        rows.append(Row(f"{size}: ingest + media + verdict", "rows/s", n / ours_s, n / csv_s, n / read_s))
+        rows.append(
+            Row(f"{size}: ingest + media + verdict", "rows/s", n / ours_s, n / csv_s, n / read_s)
+        )
         rows.append(Row(f"{size}: largest resident size", "MB", rss_mb))
     xs = [math.log(f[0]) for f in found]
     ys = [math.log(f[1]) for f in found]
     mx, my = sum(xs) / len(xs), sum(ys) / len(ys)
-    slope = sum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True)) / sum((x - mx) ** 2 for x in xs)
+    slope = sum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True)) / sum(
+        (x - mx) ** 2 for x in xs
+    )
     most = max(f[4] for f in found)
     exact = all(f[5] == 1 for f in found)
     return Result(
@@ -79,7 +83,9 @@ def _repeat(archive: Path, folder: Path, n_rows: int) -> None:
         out.write(multimedia[0])
         for copy in range(n_copies):
             lines = multimedia[1 : left + 1]
-            out.writelines(f"{copy + 1}{line}".replace("/photos/", f"/photos/{copy + 1}0", 1) for line in lines)
+            out.writelines(
+                f"{copy + 1}{line}".replace("/photos/", f"/photos/{copy + 1}0", 1) for line in lines
+            )
             left -= len(lines)
 
 
@@ -88,14 +94,20 @@ def _measure(n_rows: int) -> str:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         _repeat(_archive(work), work / "in", n_rows)
-        read_s = _timed(lambda: [_drain(work / "in" / f) for f in ("occurrence.txt", "multimedia.txt")])
+        read_s = _timed(
+            lambda: [_drain(work / "in" / f) for f in ("occurrence.txt", "multimedia.txt")]
+        )
         con = sql.connect(memory_limit=MEMORY_LIMIT, spill_dir=work / "spill")
         kept = [0, 0]
 
         def ours() -> None:
-            gbif.gbif(con, archive="ticks", path=work / "in", work_dir=work / "w").copy_to(work / "s.parquet")
+            gbif.gbif(con, archive="ticks", path=work / "in", work_dir=work / "w").copy_to(
+                work / "s.parquet"
+            )
             media.media(con, source=[work / "s.parquet"]).copy_to(work / "m.parquet")
-            resolve.label(con, media=work / "m.parquet", taxon=[], precedence=[]).copy_to(work / "l.parquet")
+            resolve.label(con, media=work / "m.parquet", taxon=[], precedence=[]).copy_to(
+                work / "l.parquet"
+            )
             verdict.verdict(
                 con, media=work / "m.parquet", label=work / "l.parquet", fetch=schema.FETCH.empty(),
                 phash=schema.PHASH.empty(), dedup=schema.DEDUP.empty(), min_rank="family",
