@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from catalog.schema import Table
 from catalog.sql import Query
 from curation.sources import dwca
 
@@ -81,9 +82,11 @@ def gbif_files(
     }  # fmt: skip
 
 
-def rows(query: Query) -> list[Row]:
-    """The rows of a query as dictionaries."""
-    return list(query.table().to_pylist())
+def rows(query: Query, of: Table | None = None) -> list[Row]:
+    """The rows of a query as dictionaries; its columns are those of the contract's table `of`."""
+    table = query.table()
+    assert of is None or table.schema.equals(of.schema)
+    return list(table.to_pylist())
 
 
 def reasons(found: Sequence[Row]) -> dict[str | None, int]:

@@ -131,10 +131,10 @@ def test_a_changed_threshold_repeats_only_what_depends_on_it(built, tmp_path):
 
 
 def test_another_folder_port_and_process_give_the_same_bytes(built, tmp_path):
-    root, made = built
+    root, _ = built
     out = _run("--root", tmp_path / "other", "--engine", "serial")
     assert out.returncode == 0, out.stderr
-    ours = {k: v for k, v in _digests(root).items()}
+    ours = _digests(root)
     theirs = _digests(tmp_path / "other")
     assert theirs and all(ours[name] == digest for name, digest in theirs.items())
 

@@ -27,8 +27,7 @@ def source(path, *changes):
 def read(tmp_path, *changes):
     """The media rows; as many come out as went in."""
     query = media(sql.connect(), source=[source(tmp_path / "s.parquet", *changes)])
-    assert query.table().schema.equals(schema.MEDIA.schema)
-    found = rows(query)
+    found = rows(query, schema.MEDIA)
     assert [row["source_row"] for row in found] == list(range(1, len(changes) + 1))
     return found
 

@@ -16,8 +16,7 @@ def read(tmp_path, data, **how):
     path = tmp_path / "boxes.json"
     path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
     query = fathomnet(sql.connect(), archive="a", path=path, **how)
-    assert query.table().schema.equals(schema.SOURCE.schema)
-    found = rows(query)
+    found = rows(query, schema.SOURCE)
     assert [row["source_row"] for row in found] == list(range(1, len(found) + 1))
     return found
 

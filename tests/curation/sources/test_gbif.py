@@ -8,7 +8,18 @@ from catalog import schema, sql
 from curation.media import media
 from curation.sources.gbif import gbif
 from tests.archives import (
-    AUDIOVISUAL, EOL_MEDIA, IMAGE, MULTIMEDIA, folder, gbif_files, meta, reasons, rows, table_xml, tsv, zipped,
+    AUDIOVISUAL,
+    EOL_MEDIA,
+    IMAGE,
+    MULTIMEDIA,
+    folder,
+    gbif_files,
+    meta,
+    reasons,
+    rows,
+    table_xml,
+    tsv,
+    zipped,
 )  # fmt: skip
 
 OCCURRENCE = tsv("gbifID scientificName kingdom", "1 Apus Animalia")
@@ -93,6 +104,12 @@ def test_facts_of_a_picture_come_from_its_own_row_and_the_taxon_from_the_occurre
         "Apodiformes",
         "Aves",
     )
+
+
+def test_a_media_table_without_its_id_column_has_rows_without_record(tmp_path):
+    files = gbif_files(OCCURRENCE, tsv(MEDIA_HEADER, f"1 {STILL} http://x/a.jpg CC0"))
+    files["meta.xml"] = files["meta.xml"].replace('<coreid index="0"/>', "<coreid/>")
+    assert reasons(read(tmp_path, files)) == {"no_record_id": 1}
 
 
 def test_ids_join_whatever_blanks_stand_around_them(tmp_path):
@@ -257,6 +274,8 @@ def test_real_downloads_lose_no_row(real_data, tmp_path, name, media_only, count
     assert len(found) == n_lines
     source = {r: n for r, n in reasons(found).items() if r not in (None, "duplicate_row")}
     assert source == {r: n for r, n in counts.items() if r}
+    n_pairs = 8 if "frogs" in name else 0  # thumbnail and large picture of one MCZ specimen
+    assert reasons(found).get("duplicate_row", 0) == n_pairs
     status = collections.Counter(row["license_status"] for row in found)
     assert {name: status[name] for name in statuses} == statuses
 

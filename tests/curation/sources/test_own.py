@@ -20,8 +20,7 @@ def read(tmp_path, name, content, **how):
     else:
         folder(tmp_path / "in", {name: content})
     query = own(sql.connect(), archive="mine", path=path, work_dir=tmp_path / "work", **how)
-    assert query.table().schema.equals(schema.SOURCE.schema)
-    return rows(query)
+    return rows(query, schema.SOURCE)
 
 
 @pytest.mark.parametrize(

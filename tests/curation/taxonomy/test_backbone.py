@@ -25,11 +25,10 @@ def read(tmp_path, path, **how):
     names, common = backbone.taxon(
         sql.connect(), name="t", path=path, work_dir=tmp_path / "work", **how
     )
-    assert names.table().schema.equals(schema.TAXON.schema)
-    assert common.table().schema.equals(schema.VERNACULAR.schema)
-    found = {row["taxonID"]: row for row in rows(names)}
-    assert len(found) == names.table().num_rows
-    return found, rows(common)
+    every = rows(names, schema.TAXON)
+    found = {row["taxonID"]: row for row in every}
+    assert len(found) == len(every)
+    return found, rows(common, schema.VERNACULAR)
 
 
 def boxes(tmp_path):

@@ -66,8 +66,7 @@ def label(tmp_path, taxon_path, *lineages, source="gbif"):
     query = resolve.label(
         sql.connect(), media=tmp_path / "media.parquet", taxon=taxon, precedence=["t"]
     )
-    assert query.table().schema.equals(schema.LABEL.schema)
-    found = rows(query)
+    found = rows(query, schema.LABEL)
     assert [row["lineage"] for row in found] == [row["lineage"] for row in made]
     return found
 
