@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,11 +150,18 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it or none."""
-    temporary = path.with_name(f"{_TMP}{os.getpid()}-{path.name}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+def write_atomically(path: Path, data: bytes, via: Path | None = None) -> None:
+    """Write a file so that a reader sees all of it or none, whatever other threads write there.
+
+    `via` is the folder of the unfinished file, by default that of `path`.
+    """
+    me = f"{os.getpid()}-{threading.get_ident()}"
+    temporary = (via or path.parent) / f"{_TMP}{me}-{path.name}"
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

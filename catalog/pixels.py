@@ -3,7 +3,8 @@
 Stated choices: the first frame of an animation; EXIF orientation applied; embedded colour profiles
 converted to sRGB; CMYK through its profile, else Pillow's formula; 16-bit grey scaled to 8; alpha
 laid over white. A picture that would be larger than the pixel limit is refused before decoding.
-Shipped bytes carry no location: only creator, copyright and description survive from EXIF.
+Shipped bytes carry no location: only creator, copyright and description survive from EXIF, byte for
+byte, and no comment, XMP or IPTC block does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 200_000_000
 Image.MAX_IMAGE_PIXELS = None  # the limit above is checked before decoding, for every format
 MIN_CROP_PX = 2
+MAX_JPEG_SIDE_PX = 65_500  # libjpeg's own limit
+MAX_TAG_BYTES = 2_000  # of one kept tag: microscopes write megabytes, a JPEG holds 64 kB in all
 _SRGB = ImageCms.createProfile("sRGB")
 _KEPT_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Copyright)
 _MAGIC = (
@@ -66,6 +69,7 @@ def decode(data: bytes, crop: str | None = None, *, max_pixels: int = MAX_PIXELS
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
                 image, exif = _rgb(upright), _kept_exif(opened)
+                image.info = {}  # JPEG would write a comment found there
     except Undecodable:
         raise
     except UnidentifiedImageError as error:
@@ -82,8 +86,9 @@ def decode(data: bytes, crop: str | None = None, *, max_pixels: int = MAX_PIXELS
 def shipped(picture: Picture, *, max_side_px: int, quality: int) -> tuple[bytes, int, int]:
     """JPEG bytes of the picture with its long side at most `max_side_px` (0: as it is)."""
     image = picture.image
-    if max_side_px and max(image.size) > max_side_px:
-        scale = max_side_px / max(image.size)
+    limit = min(max_side_px or MAX_JPEG_SIDE_PX, MAX_JPEG_SIDE_PX)
+    if max(image.size) > limit:
+        scale = limit / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     out = io.BytesIO()
@@ -138,5 +143,6 @@ def _kept_exif(image: Image.Image) -> bytes:
     for tag in _KEPT_TAGS:
         value = given.get(tag)
         if isinstance(value, str) and value.strip("\0 "):
-            kept[tag] = value.strip("\0 ")
+            text = value.strip("\0 ").encode("latin-1", "replace")  # the bytes as they were read
+            kept[tag] = text[:MAX_TAG_BYTES]
     return kept.tobytes() if len(kept) else b""

@@ -30,7 +30,7 @@ with place as (
 select uuid,
   case when possible then lat end as decimalLatitude,
   case when possible then lon end as decimalLongitude,
-  case when possible and radius >= 0 then radius end as coordinateUncertaintyInMeters,
+  case when possible and radius >= 0 and isfinite(radius) then radius end as coordinateUncertaintyInMeters,
   $policy || ':' || case when not possible then 'impossible_dropped'
                          when flagged then 'generalised_by_publisher' else 'unchanged' end
     as geoprivacy

@@ -38,6 +38,7 @@ class Source:
     drop: tuple[str, ...] = ("groupOf",)  # fathomnet: box flags that keep a box out
     licence: str = ""  # own, fathomnet: licence of rows that state none
     creator: str = ""  # own: creator of rows that state none
+    columns: dict[str, str] = field(default_factory=dict)  # own: term -> your column for it
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def _source(build: Build, item: Source) -> Artifact:
     hashes = [sha256(build.root, build.path(p)) if p and "://" not in p else p for p in paths]
     params = {"kind": item.kind, "archive": item.name, "media_only": item.media_only,
               "image_type": item.image_type, "splits": item.splits, "drop": item.drop,
-              "licence": item.licence, "creator": item.creator}  # fmt: skip
+              "licence": item.licence, "creator": item.creator, "columns": item.columns}  # fmt: skip
 
     def write(folder: Path) -> dict[str, Any]:
         work_dir = build.root / "tmp" / folder.name
@@ -53,7 +53,9 @@ def _source(build: Build, item: Source) -> Artifact:
                 build.con, **rest, drop=item.drop, licence=item.licence or fathomnet.LICENCE),
             "own": lambda: own.own(
                 build.con, **rest, work_dir=work_dir, licence=item.licence or None,
-                creator=item.creator or None),
+                creator=item.creator or None,
+                columns=item.columns,
+            ),
         }  # fmt: skip
         path = folder / "part-000000.parquet"
         with scratch(work_dir):

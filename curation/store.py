@@ -38,7 +38,7 @@ class Blobs:
         target = self.path(md5)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            artifact.write_atomically(target, data)
+            artifact.write_atomically(target, data, via=self.dir)  # where `heal` looks
         return md5
 
     def get(self, md5: str) -> bytes:

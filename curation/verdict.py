@@ -91,9 +91,9 @@ order by archive, source_table, source_row, media_index
 
 REMOVED_SQL = """
 select distinct m.uuid from media m join removal r
-  on (r.kind = 'uuid' and m.uuid = r.value)
+  on (r.kind = 'uuid' and m.uuid = lower(word(r.value)))
   or (r.kind = 'url' and m.url = canonical_url(r.value))
-  or (r.kind = 'creator' and lower(r.value) in (lower(m.creator), lower(m.rightsHolder)))
+  or (r.kind = 'creator' and lower(word(r.value)) in (lower(m.creator), lower(m.rightsHolder)))
 where m.uuid is not null order by m.uuid
 """
 
@@ -132,7 +132,8 @@ def rights(con: duckdb.DuckDBPyConnection, media: Path, allow_nc: bool) -> pa.Ta
     for row in rows:
         spdx, status, said = row["license"], row["license_status"], row["license_verbatim"]
         row["allowed"] = may_redistribute(spdx, status, said, allow_nc)
-        free = spdx in ("CC0-1.0", "CC-PDDC") or bool(_PUBLIC.search(said or ""))
+        public = spdx is None and bool(_PUBLIC.search(said or ""))
+        free = spdx in ("CC0-1.0", "CC-PDDC") or public
         row["needs_credit"] = not free
     fields = [(n, schema.STR) for n in ("license", "license_status", "license_verbatim")]
     flags = [("allowed", schema.BOOL), ("needs_credit", schema.BOOL)]

@@ -5,12 +5,14 @@ Out  schema.FETCH: one row per url: `ok`, `gone` (final) or `transient` (asked a
 
 Threads share one budget per host; 429 and 503 are answered with the wait the server asks for, other
 server errors with exponential backoff. Bodies are bounded in bytes and time and must begin like a
-picture. Loopback and private addresses are refused unless the recipe maps the host to one.
+picture. Loopback and private addresses are refused unless the recipe maps the host to one; the
+address that was checked is the one connected to, whatever the name means a moment later.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import email.utils
 import ipaddress
 import itertools
@@ -24,14 +26,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from catalog import pixels, schema
 from curation.store import Blobs
 
 USER_AGENT = "treeoflife-curation/1 (dataset builder; respects Retry-After)"
-_RETRIED = {429, 500, 502, 503, 504}
+_RETRIED = {408, 429, *range(500, 600)}
 _OPT_OUT = ("noai", "noimageai", "noindex-ai")
 MAX_REDIRECTS = 3
+MAX_WAIT_S = 120.0  # the longest wait a server may ask for
+_EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Wanted:
     local: Path | None = None
 
 
+Answer = tuple[dict[str, object], float, bytes | None]
+"""(row, seconds to wait before asking again, the body when there is one to keep)."""
+
+
 @dataclass
 class Fetcher:
     """Gets pictures into a blob store; `host_map` sends a host to a loopback port (tests, sample)."""
@@ -68,7 +77,11 @@ class Fetcher:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._pool = urllib3.PoolManager(
+        self._mapped, self._public = self._pool(), self._pool()
+        self._public.pool_classes_by_scheme = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
+
+    def _pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(
             num_pools=64, maxsize=self.limits.n_threads, block=False, retries=False,
             headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=urllib3.Timeout(connect=self.limits.timeout_s, read=self.limits.timeout_s),
@@ -76,15 +89,21 @@ class Fetcher:
 
     def fetch(self, wanted: Sequence[Wanted]) -> Iterator[dict[str, object]]:
         """Yield one row of schema.FETCH per wanted picture, as they finish, hosts interleaved."""
-        with concurrent.futures.ThreadPoolExecutor(self.limits.n_threads) as pool:
+        pool = concurrent.futures.ThreadPoolExecutor(self.limits.n_threads)
+        try:
             jobs = [pool.submit(self._one, item) for item in _interleaved(wanted)]
             for job in concurrent.futures.as_completed(jobs):
                 yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # a run that is stopped asks for no more
 
     def _one(self, wanted: Wanted) -> dict[str, object]:
         if wanted.local is not None:
             return self._from_folder(wanted)
-        host = urllib.parse.urlsplit(wanted.address).hostname or ""
+        try:
+            host = urllib.parse.urlsplit(wanted.address).hostname or ""
+        except ValueError:
+            return _row(wanted, "gone", "bad_address")
         with self._lock:
             budget = self._budgets.setdefault(host, threading.Semaphore(self.limits.per_host))
         with budget:
@@ -92,39 +111,41 @@ class Fetcher:
 
     def _from_folder(self, wanted: Wanted) -> dict[str, object]:
         assert wanted.local is not None
-        base = wanted.local.resolve()
-        path = (base / wanted.address.removeprefix("file:")).resolve()
-        if not path.is_relative_to(base):
-            return _row(wanted, "gone", "path_outside_folder")
         try:
+            base = wanted.local.resolve()
+            path = (base / wanted.address.removeprefix("file:")).resolve()
+            if not path.is_relative_to(base):
+                return _row(wanted, "gone", "path_outside_folder")
+            if not path.is_file():
+                return _row(wanted, "gone", "file_not_found")
             if path.stat().st_size > self.limits.max_bytes:
                 return _row(wanted, "gone", "too_large")
-            return self._kept(wanted, path.read_bytes(), None)
-        except (OSError, ValueError):
+            data = path.read_bytes()
+        except (OSError, ValueError, RuntimeError):  # a loop of links is a RuntimeError
             return _row(wanted, "gone", "file_not_found")
+        return self._kept(wanted, data, None)
 
     def _from_web(self, wanted: Wanted) -> dict[str, object]:
         row = _row(wanted, "transient", "not_tried")
         for attempt in range(self.limits.tries):
             try:
-                row, wait_s = self._ask(wanted)
+                row, wait_s, data = self._ask(wanted)
             except Refused as error:
                 return _row(wanted, "gone", str(error))
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                row, wait_s = _row(wanted, "transient", _network_reason(error)), 0.0
+                row, wait_s, data = _row(wanted, "transient", _network_reason(error)), 0.0, None
+            if data is not None:
+                return self._kept(wanted, data, 200)  # a full disk is ours to report, not the row's
             if row["status"] != "transient":
                 return row
             if attempt + 1 < self.limits.tries:
                 self.sleep(max(wait_s, self.limits.backoff_s * 2**attempt))
         return row
 
-    def _ask(self, wanted: Wanted) -> tuple[dict[str, object], float]:
+    def _ask(self, wanted: Wanted) -> Answer:
         address = wanted.address
         for _ in range(MAX_REDIRECTS + 1):
-            target = self._checked(address)
-            host = urllib.parse.urlsplit(address).netloc
-            response = self._pool.request("GET", target, preload_content=False, redirect=False,
-                                          headers={**self._pool.headers, "Host": host})  # fmt: skip
+            response = self._response(address)
             try:
                 if response.status in (301, 302, 303, 307, 308) and response.headers.get(
                     "Location"
@@ -135,40 +156,63 @@ class Fetcher:
             finally:
                 response.close()  # a body that was not read to its end must not block the connection
                 response.release_conn()
-        return _row(wanted, "gone", "too_many_redirects"), 0.0
+        return _row(wanted, "gone", "too_many_redirects"), 0.0, None
 
-    def _answer(
-        self, wanted: Wanted, response: urllib3.BaseHTTPResponse
-    ) -> tuple[dict[str, object], float]:
+    def _response(self, address: str) -> urllib3.BaseHTTPResponse:
+        """What the server says; Refused when the address is not a public web address."""
+        try:
+            parts = urllib.parse.urlsplit(address)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise Refused("bad_address") from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise Refused("not_a_web_address")
+        if parts.username is not None or parts.password is not None:
+            raise Refused("credentials_in_address")
+        if mapped := self._mapped_to(host):
+            target = parts._replace(scheme="http", netloc=mapped).geturl()
+            return self._mapped.request(
+                "GET", target, preload_content=False, redirect=False,
+                headers={**self._mapped.headers, "Host": parts.netloc})  # fmt: skip
+        try:
+            return self._public.request("GET", address, preload_content=False, redirect=False)
+        except urllib3.exceptions.LocationParseError as error:
+            raise Refused("bad_address") from error
+
+    def _answer(self, wanted: Wanted, response: urllib3.BaseHTTPResponse) -> Answer:
         status = response.status
         if status != 200:
             kind = "transient" if status in _RETRIED else "gone"
-            return _row(wanted, kind, f"http_{status}", status), _retry_after_s(response.headers)
+            wait_s = _retry_after_s(response.headers)
+            return _row(wanted, kind, f"http_{status}", status), wait_s, None
         robots = response.headers.get("X-Robots-Tag", "").lower()
         if any(word.strip() in _OPT_OUT for word in robots.replace(":", ",").split(",")):
-            return _row(wanted, "gone", "opted_out", status), 0.0
+            return _row(wanted, "gone", "opted_out", status), 0.0, None
         data, error = self._body(response)
         if error:
             kind = "transient" if error in ("truncated_body", "too_slow") else "gone"
-            return _row(wanted, kind, error, status), 0.0
-        return self._kept(wanted, data, status), 0.0
+            return _row(wanted, kind, error, status), 0.0, None
+        return _row(wanted, "ok", None, status), 0.0, data
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> tuple[bytes, str | None]:
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("", "identity"):
             return b"", "content_encoding"
         length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > self.limits.max_bytes:
+        if length.isdecimal() and int(length) > self.limits.max_bytes:
             return b"", "too_large"
         parts, n_bytes, until = [], 0, time.monotonic() + self.limits.max_seconds
-        for chunk in response.stream(65536, decode_content=False):
-            parts.append(chunk)
-            n_bytes += len(chunk)
-            if n_bytes > self.limits.max_bytes:
-                return b"", "too_large"
-            if time.monotonic() > until:
-                return b"", "too_slow"
-        if length.isdigit() and n_bytes < int(length):
+        try:
+            while chunk := response.read1(65536, decode_content=False):  # what has come, not all
+                parts.append(chunk)
+                n_bytes += len(chunk)
+                if n_bytes > self.limits.max_bytes:
+                    return b"", "too_large"
+                if time.monotonic() > until:
+                    return b"", "too_slow"
+        except urllib3.exceptions.ProtocolError:
+            return b"", "truncated_body"
+        if length.isdecimal() and n_bytes < int(length):
             return b"", "truncated_body"
         return b"".join(parts), None
 
@@ -180,27 +224,7 @@ class Fetcher:
         return {**_row(wanted, "ok", None, status), "md5": md5, "media_type": kind,
                 "n_bytes": len(data)}  # fmt: skip
 
-    def _checked(self, address: str) -> str:
-        """The address to connect to, refused when it is not a public web address."""
-        try:
-            parts = urllib.parse.urlsplit(address)
-            host, port = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise Refused("bad_address") from error
-        if parts.scheme not in ("http", "https") or not host:
-            raise Refused("not_a_web_address")
-        if parts.username or parts.password:
-            raise Refused("credentials_in_address")
-        if mapped := self._mapped(host):
-            return parts._replace(scheme="http", netloc=mapped).geturl()
-        for *_, place in socket.getaddrinfo(host, port or 80, type=socket.SOCK_STREAM):
-            ip = ipaddress.ip_address(str(place[0]).partition("%")[0])
-            ip = getattr(ip, "ipv4_mapped", None) or ip
-            if not ip.is_global or ip.is_multicast:
-                raise Refused("private_address")
-        return address
-
-    def _mapped(self, host: str) -> str | None:
+    def _mapped_to(self, host: str) -> str | None:
         for pattern, target in self.host_map.items():
             if host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:])):
                 return target
@@ -209,6 +233,57 @@ class Fetcher:
 
 class Refused(Exception):
     """An address that is not asked; the text is the reason of its row."""
+
+
+class _Public(HTTPConnection):
+    """A connection to one of the addresses of its host, all of which have been found public.
+
+    The name is looked up once, here: Host header, server name and certificate stay the host's.
+    """
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        try:
+            for self._dns_host in _public_ips(name, self.port):
+                with contextlib.suppress(urllib3.exceptions.NewConnectionError):
+                    return super()._new_conn()
+        finally:
+            self._dns_host = name
+        raise urllib3.exceptions.NewConnectionError(self, "no address of the host answers")
+
+
+class _PublicTLS(_Public, HTTPSConnection):
+    """The same under TLS."""
+
+
+class _PublicHTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Public
+
+
+class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PublicTLS
+
+
+def _public_ips(host: str, port: int) -> list[str]:
+    """The addresses of a host; Refused when one of them is not public."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise Refused("bad_address") from error
+    ips = list(dict.fromkeys(str(place[0]) for *_, place in found))
+    if not all(map(_is_public, ips)):
+        raise Refused("private_address")
+    return ips
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        low = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        embeds = any(ip in network for network in _EMBEDDING)
+        inner = ip.ipv4_mapped or ip.sixtofour or (low if embeds else None)
+        return (inner or ip).is_global and not (inner or ip).is_multicast
+    return ip.is_global and not ip.is_multicast
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
@@ -241,11 +316,15 @@ def _interleaved(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    text = headers.get("Retry-After", "")
-    if text.isdigit():
-        return min(float(text), 120.0)
-    when = email.utils.parsedate_to_datetime(text).timestamp() if text.strip() else 0.0
-    return min(max(0.0, when - time.time()), 120.0)
+    """The wait a server asks for, as seconds or as a date; nonsense is no wait."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return min(float(text), MAX_WAIT_S)
+    try:
+        until = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(0.0, until - time.time()), MAX_WAIT_S)
 
 
 def _network_reason(error: Exception) -> str:
@@ -253,6 +332,4 @@ def _network_reason(error: Exception) -> str:
         return "timeout"
     if isinstance(error, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
         return "host_not_found"
-    if isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
-        return "truncated_body"
     return "connection_failed"

@@ -58,6 +58,8 @@ def _row(
     row: dict[str, object] = {"md5": md5, "crop": crop, "error": None}
     try:
         image = pixels.decode(read(md5), crop, max_pixels=max_pixels).image
+    except FileNotFoundError as error:
+        raise ValueError(f"the bytes of {md5} are gone ({error}); run the build again") from error
     except pixels.Undecodable as error:
         return {**row, "error": str(error)}, None
     grey = tile(image)

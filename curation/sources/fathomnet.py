@@ -76,7 +76,7 @@ def fathomnet(
     if isinstance(data, dict) and isinstance(data.get("annotations"), list):
         boxes = list(_coco(data))
     else:
-        images = data.get("images") if isinstance(data, dict) else data
+        images = data.get("images", data.get("content")) if isinstance(data, dict) else data
         if not isinstance(images, list):
             raise ValueError(f"{path} is neither a list of FathomNet images nor a COCO export")
         boxes = list(_api(images, set(review), drop))

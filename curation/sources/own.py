@@ -8,6 +8,7 @@ Out  schema.SOURCE: one row per row of the table
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -62,16 +63,16 @@ order by archive, source_table, source_row, media_index
 """
 
 _TERMS = {
-    "identifier": "identifier accessURI filePath path file image file_name url",
+    "identifier": "identifier accessURI filePath path file image file_name image_url url",
     "scientificName": "scientificName scientific_name name", "class_": "class", "order_": "order",
-    "references": "references source_url furtherInformationURL", "taxonKey": "taxonKey taxonID",
-    "license": "license licence UsageTerms", "creator": "creator author photographer",
-    "taxonRank": "taxonRank rank", "lifeStage": "lifeStage life_stage",
+    "references": "references source_url furtherInformationURL link", "taxonKey": "taxonKey taxonID",
+    "license": "license licence UsageTerms", "creator": "creator author photographer user_name user_login",
+    "eventDate": "eventDate observed_on timestamp", "taxonRank": "taxonRank rank", "lifeStage": "lifeStage life_stage",
     "decimalLatitude": "decimalLatitude latitude", "decimalLongitude": "decimalLongitude longitude",
 }  # fmt: skip
 _PLAIN = (
     "occurrenceID organismID eventID deploymentID catalogNumber kingdom phylum family genus species "
-    "infraspecificEpithet basisOfRecord sex eventDate recordedBy coordinateUncertaintyInMeters "
+    "infraspecificEpithet basisOfRecord sex recordedBy coordinateUncertaintyInMeters "
     "countryCode informationWithheld title rightsHolder publisher datasetName"
 ).split()
 
@@ -84,10 +85,12 @@ def own(
     work_dir: Path,
     licence: str | None = None,
     creator: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> sql.Query:
     """Media rows of a person's own table, as `schema.SOURCE`.
 
-    `licence` and `creator` stand for rows that state none. Raises ValueError when the table is
+    `licence` and `creator` stand for rows that state none; `columns` maps a term to the column that
+    holds it, where the header uses another word. Raises ValueError when the table is
     missing, or has no column for the picture.
     """
     if not path.is_file():
@@ -97,10 +100,10 @@ def own(
     con.execute(dwca.MACROS)
     work_dir.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".parquet":
-        table = _parquet(path)
+        table = _parquet(path, columns or {})
     else:
         box = landing.Box(path.parent, (path.name,))
-        table = dwca.loose_table(box, path.name, dwca.OCCURRENCE, work_dir)
+        table = dwca.loose_table(box, path.name, dwca.OCCURRENCE, work_dir, rename=columns)
     at = table.at(**_TERMS, **{term: term for term in _PLAIN})
     if at["identifier"]["i"] is None:
         raise ValueError(
@@ -112,7 +115,7 @@ def own(
     return sql.query(con, SQL, params, record=table.input, blank=schema.SOURCE.empty())
 
 
-def _parquet(path: Path) -> dwca.Table:
+def _parquet(path: Path, rename: Mapping[str, str]) -> dwca.Table:
     """A parquet table in the shape the delimited ones have."""
     try:
         table = pq.read_table(path)
@@ -129,6 +132,9 @@ def _parquet(path: Path) -> dwca.Table:
         }
     )  # fmt: skip
     places = {name: i for i, name in enumerate(flat)}
+    if unknown := [column for column in rename.values() if column not in places]:
+        raise ValueError(f"{path} has no column {unknown[0]!r}; it has {', '.join(places)}")
+    places |= {term: places[column] for term, column in rename.items()}
     places.setdefault("id", 0)
     return dwca.Table(dwca.OCCURRENCE, path.name, rows, places, {}, len(flat), True)
 
