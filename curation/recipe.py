@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import types
 import typing
@@ -185,17 +186,27 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     for index, source in enumerate(recipe.source):
         near = _nearest(source.kind, KINDS)
         require(source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{near}")
-    names = [item.name for item in recipe.source]
-    require(len(set(names)) == len(names), "source", f"names must differ: {names}")
+    for key in ("source", "taxonomy", "benchmark"):
+        names = [item.name for item in getattr(recipe, key)]
+        require(len(set(names)) == len(names), key, f"names must differ: {names}")
+        require(all(names), key, "has an empty name")
+    release = recipe.shard.release
+    require(bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", release)), "shard.release",
+            f"{release!r} must be letters, digits, -, _ and . (it names folders)")  # fmt: skip
     for key, value, low, high in (
         ("fetch.n_threads", recipe.fetch.n_threads, 1, 512),
         ("fetch.per_host", recipe.fetch.per_host, 1, 64),
+        ("fetch.timeout_s", recipe.fetch.timeout_s, 0.1, 3600),
+        ("fetch.max_seconds", recipe.fetch.max_seconds, 0.1, 86_400),
         ("fetch.tries", recipe.fetch.tries, 1, 20),
+        ("fetch.max_runs", recipe.fetch.max_runs, 1, 1000),
+        ("fetch.backoff_s", recipe.fetch.backoff_s, 0, 600),
         ("fetch.max_mb", recipe.fetch.max_mb, 1, 2000),
         ("pixels.max_side_px", recipe.pixels.max_side_px, 0, 20000),
         ("pixels.quality", recipe.pixels.quality, 30, 100),
         ("pixels.max_megapixels", recipe.pixels.max_megapixels, 1, 2000),
         ("dedup.near_max_bits", recipe.dedup.near_max_bits, 0, dedup.MAX_EXACT_BITS),
+        ("dedup.burst_s", recipe.dedup.burst_s, 0, 86_400),
         ("verdict.min_side_px", recipe.verdict.min_side_px, 1, 20000),
         ("shard.n_buckets", recipe.shard.n_buckets, 1, 999_999),
         ("shard.rows_per_group", recipe.shard.rows_per_group, 1, 10_000),
@@ -225,8 +236,10 @@ def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
     section, _, name = key.rpartition(".")
     target = getattr(recipe, section, None) if section else recipe
     if not dataclasses.is_dataclass(target) or isinstance(target, type):
-        sections = [f.name for f in dataclasses.fields(Recipe)]
-        raise ValueError(f"{key}: there is no section {section!r}{_nearest(section, sections)}")
+        sections = [k for k, v in _plain(recipe).items() if dataclasses.is_dataclass(v)]
+        raise ValueError(
+            f"--what-if {key}: there is no section {section!r}{_nearest(section, sections)}"
+        )
     part = _build(type(target), {**_plain(target), name: value}, "--what-if", section)
     whole = dataclasses.replace(recipe, **{section: part}) if section else part
     return checked(whole, "--what-if", recipe.folder)
@@ -238,9 +251,10 @@ def _plain(value: Any) -> dict[str, Any]:
 
 def _build(kind: Any, data: dict[str, Any], place: str, prefix: str) -> Any:
     hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in dataclasses.fields(kind) if f.name != "folder"}
+    inner = isinstance(data.get("folder"), Path)  # TOML has no paths: the field is not the user's
+    known = {f.name: f for f in dataclasses.fields(kind) if f.name != "folder" or inner}
     for key in data:
-        if key not in known and key != "folder":
+        if key not in known:
             where = f"{prefix}.{key}" if prefix else key
             raise ValueError(f"{place}: unknown key {where!r}{_nearest(key, list(known))}")
     missing = [
@@ -272,8 +286,12 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
         return {str(k): _value(args[1], v, place, f"{key}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    wanted = getattr(hint, "__name__", str(hint))
+    wanted = _PLAIN_WORDS.get(origin or hint, "a table")
     raise ValueError(f"{place}: {key} is {value!r}; it must be {wanted}")
+
+
+_PLAIN_WORDS = {str: "text in quotes", int: "a whole number", float: "a number",
+                bool: "true or false", tuple: "a list"}  # fmt: skip
 
 
 def _nearest(word: str, known: typing.Sequence[str]) -> str:

@@ -12,9 +12,7 @@ address that was checked is the one connected to, whatever the name means a mome
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import email.utils
-import ipaddress
 import itertools
 import socket
 import threading
@@ -26,9 +24,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from catalog import pixels, schema
+from curation.images import address
+from curation.images.address import Refused
 from curation.store import Blobs
 
 USER_AGENT = "treeoflife-curation/1 (dataset builder; respects Retry-After)"
@@ -36,7 +35,6 @@ _RETRIED = {408, 429, *range(500, 600)}
 _OPT_OUT = ("noai", "noimageai", "noindex-ai")
 MAX_REDIRECTS = 3
 MAX_WAIT_S = 120.0  # the longest wait a server may ask for
-_EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class Fetcher:
 
     def __post_init__(self) -> None:
         self._mapped, self._public = self._pool(), self._pool()
-        self._public.pool_classes_by_scheme = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
+        self._public.pool_classes_by_scheme = address.PUBLIC_POOLS
 
     def _pool(self) -> urllib3.PoolManager:
         return urllib3.PoolManager(
@@ -143,14 +141,14 @@ class Fetcher:
         return row
 
     def _ask(self, wanted: Wanted) -> Answer:
-        address = wanted.address
+        url = wanted.address
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._response(address)
+            response = self._response(url)
             try:
                 if response.status in (301, 302, 303, 307, 308) and response.headers.get(
                     "Location"
                 ):
-                    address = urllib.parse.urljoin(address, response.headers["Location"])
+                    url = address.joined(url, response.headers["Location"])
                     continue
                 return self._answer(wanted, response)
             finally:
@@ -158,24 +156,16 @@ class Fetcher:
                 response.release_conn()
         return _row(wanted, "gone", "too_many_redirects"), 0.0, None
 
-    def _response(self, address: str) -> urllib3.BaseHTTPResponse:
+    def _response(self, url: str) -> urllib3.BaseHTTPResponse:
         """What the server says; Refused when the address is not a public web address."""
-        try:
-            parts = urllib.parse.urlsplit(address)
-            host, _ = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise Refused("bad_address") from error
-        if parts.scheme not in ("http", "https") or not host:
-            raise Refused("not_a_web_address")
-        if parts.username is not None or parts.password is not None:
-            raise Refused("credentials_in_address")
+        parts, host = address.checked(url)
         if mapped := self._mapped_to(host):
             target = parts._replace(scheme="http", netloc=mapped).geturl()
             return self._mapped.request(
                 "GET", target, preload_content=False, redirect=False,
                 headers={**self._mapped.headers, "Host": parts.netloc})  # fmt: skip
         try:
-            return self._public.request("GET", address, preload_content=False, redirect=False)
+            return self._public.request("GET", url, preload_content=False, redirect=False)
         except urllib3.exceptions.LocationParseError as error:
             raise Refused("bad_address") from error
 
@@ -229,61 +219,6 @@ class Fetcher:
             if host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:])):
                 return target
         return None
-
-
-class Refused(Exception):
-    """An address that is not asked; the text is the reason of its row."""
-
-
-class _Public(HTTPConnection):
-    """A connection to one of the addresses of its host, all of which have been found public.
-
-    The name is looked up once, here: Host header, server name and certificate stay the host's.
-    """
-
-    def _new_conn(self) -> socket.socket:
-        name = self._dns_host
-        try:
-            for self._dns_host in _public_ips(name, self.port):
-                with contextlib.suppress(urllib3.exceptions.NewConnectionError):
-                    return super()._new_conn()
-        finally:
-            self._dns_host = name
-        raise urllib3.exceptions.NewConnectionError(self, "no address of the host answers")
-
-
-class _PublicTLS(_Public, HTTPSConnection):
-    """The same under TLS."""
-
-
-class _PublicHTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Public
-
-
-class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicTLS
-
-
-def _public_ips(host: str, port: int) -> list[str]:
-    """The addresses of a host; Refused when one of them is not public."""
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise Refused("bad_address") from error
-    ips = list(dict.fromkeys(str(place[0]) for *_, place in found))
-    if not all(map(_is_public, ips)):
-        raise Refused("private_address")
-    return ips
-
-
-def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        low = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        embeds = any(ip in network for network in _EMBEDDING)
-        inner = ip.ipv4_mapped or ip.sixtofour or (low if embeds else None)
-        return (inner or ip).is_global and not (inner or ip).is_multicast
-    return ip.is_global and not ip.is_multicast
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:

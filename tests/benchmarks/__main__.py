@@ -14,10 +14,11 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks.harness import Result, printed
+from tests.benchmarks.harness import Result, printed, with_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
+README = HERE.parents[1] / "README.md"
 
 
 def names() -> list[str]:
@@ -50,6 +51,8 @@ def main() -> int:
         known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         known |= {result.name: result.as_json() for result in results}
         RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        text = README.read_text(encoding="utf-8")
+        README.write_text(with_table(text, known), encoding="utf-8")
     states = {target.state for result in results for target in result.targets}
     return 1 if "missed" in states else 2 if "unmeasured" in states else 0
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
+START, END = "<!-- results -->", "<!-- /results -->"
+
+
 @dataclass(frozen=True)
 class Row:
     """One measurement: ours, a peer's, and the bare limit of the machine, in one unit."""
@@ -75,6 +78,30 @@ def printed(result: Result) -> str:
     ]
     lines += [f"{t.state:<11} {t.what}: {t.found}" for t in result.targets]
     return "\n".join(lines)
+
+
+def with_table(readme: str, results: dict[str, Any]) -> str:
+    """README with the table between its `results` marks made anew from the results file."""
+    head, start, rest = readme.partition(START)
+    _, end, tail = rest.partition(END)
+    lines = [
+        "| benchmark | what | unit | ours | peer | ours/peer |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, result in sorted(results.items()):
+        for row in result["rows"]:
+            ratio = row["ours"] / row["peer"] if row["peer"] else None
+            cells = (
+                name,
+                row["what"],
+                row["unit"],
+                *map(_number, (row["ours"], row["peer"], ratio)),
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += [
+            f"| {name} | {t['what']} | {t['state']} | {t['found']} | | |" for t in result["targets"]
+        ]
+    return f"{head}{start}\n" + "\n".join(lines) + f"\n{end}{tail}"
 
 
 def peak_mb() -> float:

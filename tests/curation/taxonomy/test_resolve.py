@@ -79,59 +79,59 @@ BEETLE = {"kingdom": "Animalia", "phylum": "Arthropoda", "class": "Insecta", "or
           "family": "Chrysomelidae"}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("said", "taxon", "rule", "reason"),
-    [
-        (name("Prunella vulgaris", kingdom="Plantae", family="Lamiaceae"), "P6", "exact", None),
-        (name("Prunella vulgaris L.", kingdom="Plantae"), "P6", "exact", None),
-        (name("PRUNELLA VULGARIS", kingdom="plantae"), "P6", "exact", None),
-        (name("<i>Prunella</i> &nbsp;vulgaris L."), "P6", "exact", None),
-        (name("Prunella vulgaris", kingdom="Viridiplantae"), "P6", "exact", None),
-        (name("Prunella vulgaris", kingdom="Archaeplastida", order="Lamiales"), "P6", "exact", None),
-        (name("Prunella modularis", kingdom="Metazoa", **{"class": "Aves"}), "A6", "exact", None),
-        (name("Brunella vulgaris", kingdom="Plantae"), "P6", "synonym", None),
-        (name("Prunella", kingdom="Animalia", family="Prunellidae"), "A5", "exact", None),
-        (name("Prunella", family="Lamiaceae"), "P5", "exact", None),
-        (name("Viola × wittrockiana", kingdom="Plantae"), "PB", "exact", None),
-        (name("Viola × wittrockiana", kingdom="Plantae", family="Violaceae"), "PB", "exact", None),
-        (name("Prunella cf. vulgaris", kingdom="Plantae", family="Lamiaceae"), "P5", "exact", "uncertain"),
-        (name("Prunella sp.", kingdom="Plantae", family="Lamiaceae"), "P5", "exact", "indeterminate"),
-        (name("Tobacco mosaic virus"), "V1", "exact", "virus"),
-        # the name is taken by another kingdom or clade
-        (name("Prunella vulgaris", kingdom="Animalia"), "A", "higher_rank", "kingdom_conflict"),
-        (name("Prunella vulgaris", kingdom="Fungi"), None, None, "kingdom_conflict"),
-        (name("Prunella modularis", **BEETLE), "I4", "higher_rank", "lineage_conflict"),
-        (name("rufipes", **BEETLE), "I4", "higher_rank", "not_a_name"),
-        (name("Rufipes", **BEETLE), "I4", "higher_rank", "lineage_conflict"),
-        (name("rufipes", species="rufipes", **BEETLE), "I4", "higher_rank", "not_a_name"),
-        (name("rufipes", genus="Chaetocnema", **BEETLE), "I5", "higher_rank", "not_a_name"),
-        (name("rufipes", genus="Chaetocnema", species="Chaetocnema rufipes", **BEETLE), "I6", "exact", "not_a_name"),
-        # two taxa bear the name
-        (name("Prunella"), None, None, "homonym"),
-        (name("Aus bus"), None, None, "homonym"),
-        (name("Aus bus", kingdom="Animalia"), "A", "higher_rank", "homonym"),
-        (name("Prunella", kingdom="Plantae"), "P", "higher_rank", "kingdom_conflict"),
-        (name("Prunella", kingdom="Animalia"), "A", "higher_rank", "kingdom_conflict"),
-        (name("Aus bus", kingdom="Animalia", family="Chrysomelidae"), "H1", "exact", None),
-        (name("Aus bus", kingdom="Animalia", phylum="Chordata"), "H2", "exact", None),
-        # nothing is guessed
-        (name("Giant stick insect"), None, None, "name_not_found"),
-        (name("Prunela vulgaris"), None, None, "name_not_found"),
-        (name("Prunela vulgaris", **BEETLE), "I4", "higher_rank", "name_not_found"),
-        (name("Prunella vulgaris × modularis"), None, None, "hybrid_formula"),
-        (name("2019-05-01"), None, None, "not_a_name"),
-        (name("BOLD:AAF9225", **BEETLE), "I4", "higher_rank", "otu_code"),
-        (name(None, kingdom="Plantae", family="Lamiaceae"), "P4", "higher_rank", "name_not_found"),
-        (name(None), None, None, "no_occurrence"),
-    ],
-)  # fmt: skip
-def test_a_lineage_gets_its_taxon_and_the_rule(tmp_path, taxon_path, said, taxon, rule, reason):
-    (found,) = label(tmp_path, taxon_path, said)
-    assert (found["taxonID"], found["match_rule"], found["match_reason"]) == (taxon, rule, reason)
-    assert (found["taxonomy"] == "t") is (taxon is not None)
-    assert found["match_score"] is None or 0 <= found["match_score"] <= 1
-    if taxon is None:
-        assert [found[rank] for rank in schema.RANKS] == [None] * 7
+LINEAGES = [  # what was said, taxon, rule, reason
+    (name("Prunella vulgaris", kingdom="Plantae", family="Lamiaceae"), "P6", "exact", None),
+    (name("Prunella vulgaris L.", kingdom="Plantae"), "P6", "exact", None),
+    (name("PRUNELLA VULGARIS", kingdom="plantae"), "P6", "exact", None),
+    (name("<i>Prunella</i> &nbsp;vulgaris L."), "P6", "exact", None),
+    (name("Prunella vulgaris", kingdom="Viridiplantae"), "P6", "exact", None),
+    (name("Prunella vulgaris", kingdom="Archaeplastida", order="Lamiales"), "P6", "exact", None),
+    (name("Prunella modularis", kingdom="Metazoa", **{"class": "Aves"}), "A6", "exact", None),
+    (name("Brunella vulgaris", kingdom="Plantae"), "P6", "synonym", None),
+    (name("Prunella", kingdom="Animalia", family="Prunellidae"), "A5", "exact", None),
+    (name("Prunella", family="Lamiaceae"), "P5", "exact", None),
+    (name("Viola × wittrockiana", kingdom="Plantae"), "PB", "exact", None),
+    (name("Viola × wittrockiana", kingdom="Plantae", family="Violaceae"), "PB", "exact", None),
+    (name("Prunella cf. vulgaris", kingdom="Plantae", family="Lamiaceae"), "P5", "exact", "uncertain"),
+    (name("Prunella sp.", kingdom="Plantae", family="Lamiaceae"), "P5", "exact", "indeterminate"),
+    (name("Tobacco mosaic virus"), "V1", "exact", "virus"),
+    # the name is taken by another kingdom or clade
+    (name("Prunella vulgaris", kingdom="Animalia"), "A", "higher_rank", "kingdom_conflict"),
+    (name("Prunella vulgaris", kingdom="Fungi"), None, None, "kingdom_conflict"),
+    (name("Prunella modularis", **BEETLE), "I4", "higher_rank", "lineage_conflict"),
+    (name("rufipes", **BEETLE), "I4", "higher_rank", "not_a_name"),
+    (name("Rufipes", **BEETLE), "I4", "higher_rank", "lineage_conflict"),
+    (name("rufipes", species="rufipes", **BEETLE), "I4", "higher_rank", "not_a_name"),
+    (name("rufipes", genus="Chaetocnema", **BEETLE), "I5", "higher_rank", "not_a_name"),
+    (name("rufipes", genus="Chaetocnema", species="Chaetocnema rufipes", **BEETLE), "I6", "exact", "not_a_name"),
+    # two taxa bear the name
+    (name("Prunella"), None, None, "homonym"),
+    (name("Aus bus"), None, None, "homonym"),
+    (name("Aus bus", kingdom="Animalia"), "A", "higher_rank", "homonym"),
+    (name("Prunella", kingdom="Plantae"), "P", "higher_rank", "kingdom_conflict"),
+    (name("Prunella", kingdom="Animalia"), "A", "higher_rank", "kingdom_conflict"),
+    (name("Aus bus", kingdom="Animalia", family="Chrysomelidae"), "H1", "exact", None),
+    (name("Aus bus", kingdom="Animalia", phylum="Chordata"), "H2", "exact", None),
+    # nothing is guessed
+    (name("Giant stick insect"), None, None, "name_not_found"),
+    (name("Prunela vulgaris"), None, None, "name_not_found"),
+    (name("Prunela vulgaris", **BEETLE), "I4", "higher_rank", "name_not_found"),
+    (name("Prunella vulgaris × modularis"), None, None, "hybrid_formula"),
+    (name("2019-05-01"), None, None, "not_a_name"),
+    (name("BOLD:AAF9225", **BEETLE), "I4", "higher_rank", "otu_code"),
+    (name(None, kingdom="Plantae", family="Lamiaceae"), "P4", "higher_rank", "name_not_found"),
+    (name(None), None, None, "no_occurrence"),
+]  # fmt: skip
+
+
+def test_a_lineage_gets_its_taxon_and_the_rule(tmp_path, taxon_path):
+    found = label(tmp_path, taxon_path, *(said for said, *_ in LINEAGES))
+    for (said, taxon, rule, reason), row in zip(LINEAGES, found, strict=True):
+        expected = (said, taxon, rule, reason)
+        assert (said, row["taxonID"], row["match_rule"], row["match_reason"]) == expected
+        assert (row["taxonomy"] == "t") is (taxon is not None)
+        assert row["match_score"] is None or 0 <= row["match_score"] <= 1
+        assert taxon is not None or [row[rank] for rank in schema.RANKS] == [None] * 7
 
 
 def test_a_synonym_of_a_synonym_is_not_followed(tmp_path, taxon_path):
