@@ -6,7 +6,6 @@ those is connected to, so that a name cannot mean another machine a moment later
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 import urllib.parse
@@ -56,13 +55,16 @@ class _Public(HTTPConnection):
         except socket.gaierror as error:
             raise urllib3.exceptions.NameResolutionError(name, self, error) from error
         try:
+            failed = urllib3.exceptions.ConnectTimeoutError(self, "the host has no address")
             for ip in ips:
                 self._dns_host = ip
-                with contextlib.suppress(urllib3.exceptions.NewConnectionError):
+                try:
                     return super()._new_conn()
+                except urllib3.exceptions.ConnectTimeoutError as error:  # or refused: its subclass
+                    failed = error
         finally:
             self._dns_host = name
-        raise urllib3.exceptions.NewConnectionError(self, "no address of the host answers")
+        raise failed
 
 
 class _PublicTLS(_Public, HTTPSConnection):

@@ -14,7 +14,6 @@ from __future__ import annotations
 import concurrent.futures
 import email.utils
 import itertools
-import socket
 import threading
 import time
 import urllib.parse
@@ -263,8 +262,9 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 
 
 def _network_reason(error: Exception) -> str:
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "timeout"
-    if isinstance(error, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
         return "host_not_found"
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # also a timeout, to urllib3
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
+        return "timeout"
     return "connection_failed"

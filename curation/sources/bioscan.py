@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
-from curation.sources import dwca, landing
+from curation.sources import boxes, dwca
 
 SQL = """
 with record as (
@@ -98,7 +98,7 @@ def bioscan(
     con.execute(dwca.MACROS)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; name BIOSCAN-5M's metadata CSV")
-    box = landing.Box(path.parent, (path.name,))
+    box = boxes.Box(path.parent, (path.name,))
     table = dwca.loose_table(box, path.name, dwca.OCCURRENCE, work_dir)
     missing = {"processid", "split", "chunk"} - set(table.columns)
     if missing:

@@ -20,7 +20,7 @@ import defusedxml.ElementTree as ElementTree
 import pyarrow as pa
 
 from catalog.sql import Lines
-from curation.sources import landing
+from curation.sources import boxes, landing
 
 ROW = "http://rs.tdwg.org/dwc/terms/"
 OCCURRENCE, TAXON = ROW + "Occurrence", ROW + "Taxon"
@@ -80,7 +80,8 @@ class Archive:
 
 
 MACROS = """
-create or replace macro said(fields, place) as coalesce(nullif(trim(fields[place.i]), ''), place.v);
+create or replace macro said(fields, place) as
+  coalesce(nullif(trim(replace(fields[place.i], chr(160), ' ')), ''), place.v);
 create or replace macro number(value) as
   case when isfinite(try_cast(value as double)) then try_cast(value as double) end;
 create or replace macro odd_rank(value) as coalesce(regexp_matches(value,
@@ -99,7 +100,7 @@ def open_archive(path: Path, work_dir: Path, *, only: tuple[str, ...] = ()) -> A
     `only` limits which row types are landed in `work_dir`. Raises ValueError, naming the file and
     what to do, for anything that is not such an archive.
     """
-    box = landing.open_box(path)
+    box = boxes.open_box(path)
     meta = box.find("meta.xml")
     if meta is None:
         return Archive(path, (_bare_table(box, work_dir),))
@@ -113,7 +114,7 @@ def open_archive(path: Path, work_dir: Path, *, only: tuple[str, ...] = ()) -> A
     return Archive(path, tuple(t for t in tables if t is not None))
 
 
-def _meta_tables(box: landing.Box, meta: str) -> tuple[Any, list[Any]]:
+def _meta_tables(box: boxes.Box, meta: str) -> tuple[Any, list[Any]]:
     text = box.read_small(meta)
     try:
         root = ElementTree.fromstring(text, forbid_dtd=True)
@@ -131,7 +132,7 @@ def _meta_tables(box: landing.Box, meta: str) -> tuple[Any, list[Any]]:
 
 
 def _table(
-    box: landing.Box, base: PurePosixPath, element: Any, row_type: str, work_dir: Path
+    box: boxes.Box, base: PurePosixPath, element: Any, row_type: str, work_dir: Path
 ) -> Table | None:
     children: dict[str, list[Any]] = {}
     for child in element:
@@ -141,7 +142,7 @@ def _table(
     ]
     if not locations:
         raise ValueError(f"{box.path}: a table of meta.xml ({row_type}) names no file")
-    members = [box.find(str(base / landing.safe(box.path, location))) for location in locations]
+    members = [box.find(str(base / boxes.safe(box.path, location))) for location in locations]
     if any(member is None for member in members):
         missing = [loc for loc, m in zip(locations, members, strict=True) if m is None]
         raise ValueError(
@@ -190,7 +191,7 @@ def _terms(children: dict[str, list[Any]], path: Path) -> tuple[dict[str, int], 
     return columns, defaults
 
 
-def _bare_table(box: landing.Box, work_dir: Path) -> Table:
+def _bare_table(box: boxes.Box, work_dir: Path) -> Table:
     """A zip or folder with one delimited table and no meta.xml: columns are named by the header."""
     data = [m for m in box.members if m.lower().endswith((".csv", ".txt", ".tsv", ".tab"))]
     others = [m for m in box.members if not m.lower().endswith(".xml") and m not in data]
@@ -203,7 +204,7 @@ def _bare_table(box: landing.Box, work_dir: Path) -> Table:
 
 
 def loose_table(
-    box: landing.Box, member: str, row_type: str, work_dir: Path,
+    box: boxes.Box, member: str, row_type: str, work_dir: Path,
     *, rename: Mapping[str, str] | None = None, constants: Mapping[str, str] | None = None,
 ) -> Table:  # fmt: skip
     """A delimited table that its own header line describes; ValueError when it has none.

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
-from curation.sources import dwca, landing
+from curation.sources import boxes, dwca
 from curation.taxonomy import lineage
 
 MANIFEST_SQL = """
@@ -138,9 +138,9 @@ def eol(
     con.execute(dwca.MACROS)
     work_dir.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.suffix.lower() == ".csv":
-        box = landing.Box(path.parent, (path.name,))
+        box = boxes.Box(path.parent, (path.name,))
     else:
-        box = landing.open_box(path)
+        box = boxes.open_box(path)
     if box.find("meta.xml"):
         return _harvest(con, archive, path, work_dir)
     members = [m for m in box.members if m.lower().endswith(".csv")]
@@ -154,9 +154,7 @@ def eol(
                      blank=schema.SOURCE.empty())  # fmt: skip
 
 
-def _manifest(
-    con: duckdb.DuckDBPyConnection, box: landing.Box, member: str, work_dir: Path
-) -> Path:
+def _manifest(con: duckdb.DuckDBPyConnection, box: boxes.Box, member: str, work_dir: Path) -> Path:
     table = dwca.loose_table(box, member, dwca.MEDIA_ROWS[0], work_dir)
     if "EOL page ID" not in table.columns:
         raise ValueError(

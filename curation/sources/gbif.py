@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
-from curation.sources import dwca, landing, snapshot
+from curation.sources import boxes, dwca, snapshot
 
 OCCURRENCE_SQL = """
 select
@@ -229,7 +229,7 @@ def _tables(
         if media_only:
             return None, _media_tables(path, work_dir)
         raise ValueError(f"{path} is a table without its occurrences; {_HOW_MEDIA_ONLY}")
-    box = landing.open_box(path)
+    box = boxes.open_box(path)
     if media_only and box.find("occurrence.txt") is None:
         member = box.find("multimedia.txt")
         if member is None:
@@ -251,7 +251,7 @@ _HOW_MEDIA_ONLY = (
 
 def _media_tables(path: Path, work_dir: Path) -> list[dwca.Table]:
     if path.is_file() and path.suffix.lower() in (".txt", ".tsv", ".tab", ".csv"):
-        box = landing.Box(path.parent, (path.name,))
+        box = boxes.Box(path.parent, (path.name,))
         return [dwca.loose_table(box, path.name, dwca.MEDIA_ROWS[0], work_dir)]
     tables = dwca.open_archive(path, work_dir, only=dwca.MEDIA_ROWS).all(*dwca.MEDIA_ROWS)
     if not tables:

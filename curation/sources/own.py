@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import schema, sql
-from curation.sources import dwca, landing
+from curation.sources import boxes, dwca
 
 SQL = """
 with r as (
@@ -102,7 +102,7 @@ def own(
     if path.suffix.lower() == ".parquet":
         table = _parquet(path, columns or {})
     else:
-        box = landing.Box(path.parent, (path.name,))
+        box = boxes.Box(path.parent, (path.name,))
         table = dwca.loose_table(box, path.name, dwca.OCCURRENCE, work_dir, rename=columns)
     at = table.at(**_TERMS, **{term: term for term in _PLAIN})
     if at["identifier"]["i"] is None:

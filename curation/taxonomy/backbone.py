@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from catalog import schema, sql
-from curation.sources import dwca, landing
+from curation.sources import boxes, dwca
 from curation.taxonomy import lineage
 
 SQL = """
@@ -96,12 +96,12 @@ def _tables(
     constants: Mapping[str, str] | None,
 ) -> tuple[dwca.Table, dwca.Table | None]:
     if path.is_file() and path.suffix.lower() in (".tsv", ".txt", ".tab", ".csv", ".gz"):
-        box = landing.Box(path.parent, (path.name,))
+        box = boxes.Box(path.parent, (path.name,))
         table = dwca.loose_table(box, path.name, dwca.TAXON, work_dir,
                                  rename=columns, constants=constants)  # fmt: skip
         own = {"taxonID", "vernacularName"} <= table.columns.keys()
         return table, table if own else None
-    box = landing.open_box(path)
+    box = boxes.open_box(path)
     if member := box.find("NameUsage.tsv"):
         other = box.find("VernacularName.tsv") or box.find("vernacular-name.tsv")
         common = dwca.loose_table(box, other, dwca.VERNACULAR, work_dir) if other else None

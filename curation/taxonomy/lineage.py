@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import sql
-from curation.sources import dwca, landing
+from curation.sources import boxes, dwca
 from curation.taxonomy import names
 
 NODE_SQL = """
@@ -93,7 +93,7 @@ def walked(con: duckdb.DuckDBPyConnection, path: Path, work_dir: Path) -> Path:
     """The lineage table of a loose taxon table (taxon.tab, Taxon.tsv), as parquet."""
     if not path.exists():
         raise ValueError(f"{path} does not exist; check the taxonomy paths in the recipe")
-    box = landing.Box(path.parent, (path.name,))
+    box = boxes.Box(path.parent, (path.name,))
     return walked_table(con, dwca.loose_table(box, path.name, dwca.TAXON, work_dir), work_dir)
 
 

@@ -7,7 +7,6 @@ import resource
 from dataclasses import dataclass
 from typing import Any
 
-
 START, END = "<!-- results -->", "<!-- /results -->"
 
 

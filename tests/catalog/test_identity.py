@@ -90,7 +90,7 @@ def test_one_picture_has_one_canonical_address(address, expected):
     assert canonical(address) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["http://", "HTTPS://", "https://", ""]),
     st.sampled_from(["X.org", "x.org:80", "static.inaturalist.org", "live.staticflickr.com:443", "x.org:81"]),

@@ -28,7 +28,7 @@ def test_an_error_over_a_file_that_is_gone_carries_the_query(con, tmp_path):
     "limit", ["nonsense", "", "GB", "4", "4 XB", "lots of GB", "'; drop table x"]
 )
 def test_a_memory_limit_that_is_no_size_is_the_users_error(limit):
-    with pytest.raises(ValueError, match="memory_limit .* is not a size such as '4GB'"):
+    with pytest.raises(ValueError, match=r"memory_limit .* is not a size such as '4GB'"):
         sql.connect(memory_limit=limit)
 
 
@@ -41,8 +41,8 @@ def test_limits_are_those_asked_for(tmp_path):
 
 def test_work_larger_than_memory_spills(tmp_path):
     con = sql.connect(memory_limit="64MB", threads=1, spill_dir=tmp_path / "spill")
-    text = "select md5(i::varchar) as h from range(1500000) t(i) order by h"
-    assert sql.query(con, text).copy_to(tmp_path / "o.parquet") == 1_500_000
+    text = "select md5(i::varchar) as h from range(600000) t(i) order by h"
+    assert sql.query(con, text).copy_to(tmp_path / "o.parquet") == 600_000
     column = pq.read_table(tmp_path / "o.parquet").column("h").to_pylist()
     assert column == sorted(column)
 

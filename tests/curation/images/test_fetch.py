@@ -175,7 +175,7 @@ def test_a_picture_is_kept_by_its_md5_with_its_media_type_and_size(get, tmp_path
         ("/far/http:!!10.0.0.1!x.jpg", ("gone", "private_address", None), 1, []),
         ("/far/http:!!127.0.0.1!x.jpg", ("gone", "private_address", None), 1, []),
         ("/far/http:!!me:pw@a.invalid!ok", ("gone", "credentials_in_address", None), 1, []),
-        ("/far/http:!![", ("gone", "bad_address", None), 1, []),
+        ("/far/http:!!%5B", ("gone", "bad_address", None), 1, []),
         ("/far/http:!!b.invalid!ok!9", OK, 1, []),
     ],
 )  # fmt: skip

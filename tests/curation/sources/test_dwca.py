@@ -190,14 +190,14 @@ def test_without_meta_xml_one_table_describes_itself_and_two_do_not(tmp_path):
     ],
 )
 def test_a_loose_table_is_described_by_its_header(tmp_path, content):
-    box = dwca.landing.open_box(folder(tmp_path / "in", {"t.csv": content}))
+    box = dwca.boxes.open_box(folder(tmp_path / "in", {"t.csv": content}))
     table = dwca.loose_table(box, "t.csv", dwca.OCCURRENCE, tmp_path / "work")
     assert said(table, picture="path", name="scientificName") == [("a.jpg", "Apus")]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"lonely\n1\n", b"\0\0\0"])
 def test_a_table_without_a_header_line_is_refused(tmp_path, content):
-    box = dwca.landing.open_box(folder(tmp_path / "in", {"t.csv": content}))
+    box = dwca.boxes.open_box(folder(tmp_path / "in", {"t.csv": content}))
     with pytest.raises(ValueError, match="no header line of column names"):
         dwca.loose_table(box, "t.csv", dwca.OCCURRENCE, tmp_path / "work")
 
@@ -268,7 +268,7 @@ def test_every_small_archive_gives_all_its_rows_or_a_reason(real_data, tmp_path,
             dwca.open_archive(path, tmp_path)
         return
     if path.suffix == ".csv":
-        box = dwca.landing.Box(path.parent, (path.name,))
+        box = dwca.boxes.Box(path.parent, (path.name,))
         tables = [dwca.loose_table(box, path.name, dwca.OCCURRENCE, tmp_path)]
     else:
         tables = list(dwca.open_archive(path, tmp_path).tables)

@@ -11,7 +11,8 @@ import pytest
 
 from catalog import sql
 from curation.sources import landing
-from curation.sources.landing import Shape, open_box
+from curation.sources.boxes import open_box
+from curation.sources.landing import Shape
 from tests.archives import folder, zipped
 
 TABS = Shape("UTF-8", "\t", "", "\n", 1)
