@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from catalog import sql
-from curation.sources import landing
+from curation.sources import boxes, landing
 from curation.sources.boxes import open_box
 from curation.sources.landing import Shape
 from tests.archives import folder, zipped
@@ -127,7 +127,7 @@ def test_a_zip_member_out_of_proportion_is_refused_before_it_is_read(tmp_path):
 
 
 def test_a_gzip_member_out_of_proportion_is_refused_while_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(landing, "RATIO_FROM_BYTES", 2**20)
+    monkeypatch.setattr(boxes, "RATIO_FROM_BYTES", 2**20)
     bomb = b"0\n" * 2**21
     in_zip = zipped(tmp_path / "b.zip", {"t.txt.gz": gzip.compress(bomb)})
     for box in (folder(tmp_path / "in", {"t.txt.gz": gzip.compress(bomb)}), in_zip):
