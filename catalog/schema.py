@@ -235,6 +235,9 @@ TAXON = _table("taxon", "name in a taxonomy", "taxonomy taxonID",
 LABEL = _table("label", "distinct verbatim lineage", "lineage", f"lineage {_TAXON} {_MATCH}")
 VERNACULAR = _table("vernacular", "taxon × language", "taxonomy taxonID language",
                     "taxonomy taxonID language vernacularName")  # fmt: skip
+ELIGIBLE = _table(
+    "eligible", "picture whose label and rights let it enter the data", "uuid", "uuid"
+)
 FETCH = _table(
     "fetch", "canonical URL", "url", "url status error http_status md5 media_type n_bytes"
 )
@@ -257,6 +260,6 @@ TAXA = _table("taxa", "accepted taxon with pictures", "taxonomy taxonID canonica
               f"{_TAXON} vernacularName taxonID taxonomy n_images n_open")  # fmt: skip
 TABLES = {
     table.name: table
-    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
+    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
                   DATA, CATALOG, REJECTS, TAXA)
 }  # fmt: skip

@@ -48,6 +48,7 @@ STAGES = (
     Stage("taxon", "steps:taxon", "curation.taxonomy.backbone", "names"),
     Stage("label", "steps:label", "curation.taxonomy.resolve", "lineages"),
     Stage("vernacular", "steps:vernacular_", "curation.taxonomy.vernacular", "names"),
+    Stage("eligible", "steps:eligible", "curation.verdict", "pictures"),
     Stage("fetch", "picture_steps:fetch_", "curation.picture_steps", "addresses"),
     Stage("phash", "picture_steps:phash_", "curation.picture_steps", "pictures"),
     Stage("benchmark", "picture_steps:benchmark", "curation.picture_steps", "held-out pictures"),

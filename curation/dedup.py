@@ -98,9 +98,15 @@ with grouped as (
   select p.*, coalesce(g.label, p.uuid) as group_id, d.label as twins
   from picture p left join organism g using (uuid) left join twin d using (uuid)
 ),
-best as (                       -- of equal pictures: the best labelled, then the largest
-  select twins, first(uuid order by preference, coalesce(-n_pixels, 0), uuid) as kept
-  from grouped where twins is not null group by twins
+held_out as (
+  select p.uuid, first(h.benchmark order by h.distance, h.benchmark) as benchmark,
+    min(h.distance) as distance
+  from picture p join held h using (phash) group by p.uuid
+),
+best as (                       -- of equal pictures: not held out, best labelled, then largest
+  select twins, first(g.uuid order by h.uuid is not null, preference, coalesce(-n_pixels, 0), g.uuid)
+    as kept
+  from grouped g left join held_out h using (uuid) where twins is not null group by twins
 ),
 rule as (
   select uuid, first(rule order by case rule when 'url' then 0 when 'provider_key' then 1
@@ -108,11 +114,6 @@ rule as (
     min(distance) as distance
   from (select a as uuid, rule, distance from link union all select b, rule, distance from link)
   group by uuid
-),
-held_out as (
-  select p.uuid, first(h.benchmark order by h.distance, h.benchmark) as benchmark,
-    min(h.distance) as distance
-  from picture p join held h using (phash) group by p.uuid
 )
 select g.uuid, g.group_id,
   case when b.kept <> g.uuid then b.kept end as duplicate_of,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from catalog import artifact, card, schema, sql
 from catalog.artifact import Artifact
-from curation import shard, verdict
+from curation import shard
 from curation.engine import run_units
 from curation.images import fetch, phash
 from curation.store import Blobs, Ledger
@@ -57,17 +57,8 @@ WANTED_SQL = """
 select m.url, first(m.archive order by m.archive) as archive,
   first(m.identifier order by contains(m.identifier, 'thumb'), not starts_with(m.identifier, 'https'),
         m.identifier) as address
-from media m
-left join label n using (lineage)
-join rights l on l.license is not distinct from m.license
-  and l.license_status is not distinct from m.license_status
-  and l.license_verbatim is not distinct from m.license_verbatim
-where m.reject_reason is null and l.allowed
-  and (not l.needs_credit or coalesce(m.creator, m.rightsHolder) is not null)
-  and ($min_rank = 'any' or case $min_rank
-    when 'kingdom' then n.kingdom when 'phylum' then n.phylum when 'class' then n."class"
-    when 'order' then n."order" when 'family' then n.family when 'genus' then n.genus
-    when 'species' then n.species end is not null)
+from media m semi join eligible e on e.uuid = m.uuid
+where m.reject_reason is null
 group by m.url order by m.url
 """
 
@@ -87,9 +78,8 @@ def fetch_(build: Build, made: Made) -> list[Artifact]:
     """Outcome of every address whose picture could enter the data."""
     recipe, source_path = build.recipe, made["media"][0].paths[0]
     wanted = sql.query(
-        build.con, WANTED_SQL, {"min_rank": recipe.verdict.min_rank}, media=source_path,
-        label=made["label"][0].paths[0],
-        rights=verdict.rights(build.con, source_path, recipe.verdict.allow_nc)).table()  # fmt: skip
+        build.con, WANTED_SQL, media=source_path, eligible=made["eligible"][0].paths[0]
+    ).table()
     ledger = Ledger(build.root / "store" / "fetch", LEDGER)
     known = sql.query(build.con, KNOWN_SQL, wanted=wanted, ledger=ledger.input()).table()
     folders, pending = build.folders(), []

@@ -131,6 +131,7 @@ from media m
 join "fetch" f on f.url = m.url and f.status = 'ok'
 join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop and p.error is null
 left join label n using (lineage)
+semi join eligible e on e.uuid = m.uuid
 where m.reject_reason is null and least(p.original_width, p.original_height) >= $min_side_px
 order by m.uuid
 """
@@ -142,8 +143,9 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
         **dataclasses.asdict(build.recipe.dedup),
         "min_side_px": build.recipe.verdict.min_side_px,
     }
-    reads = [a for name in ("media", "label", "fetch", "phash", "benchmark") for a in made[name]]
-    inputs = {name: made[name][0].paths[0] for name in ("media", "label", "fetch", "phash")}
+    given = ("media", "label", "eligible", "fetch", "phash")
+    reads = [a for name in (*given, "benchmark") for a in made[name]]
+    inputs = {name: made[name][0].paths[0] for name in given}
 
     def query() -> sql.Query:
         picture = sql.query(
@@ -168,16 +170,37 @@ def geoprivacy_(build: Build, made: Made) -> list[Artifact]:
     )]  # fmt: skip
 
 
+def eligible(build: Build, made: Made) -> list[Artifact]:
+    """Pictures that only their pixels can still keep out: what is fetched, and may replace a twin."""
+    names = ("media", "label")
+    empty = {t.name: t.empty() for t in (schema.FETCH, schema.PHASH, schema.DEDUP)}
+
+    def query() -> sql.Query:
+        first = build.root / "tmp" / "eligible.parquet"
+        first.parent.mkdir(parents=True, exist_ok=True)
+        _verdict(build, {name: made[name][0].paths[0] for name in names} | empty).copy_to(first)
+        return sql.query(build.con, verdict.ELIGIBLE_SQL, verdict=first)
+
+    params = dataclasses.asdict(build.recipe.verdict)
+    params.pop("min_side_px")
+    reads = [made[name][0] for name in names]
+    return [build.make_table(schema.ELIGIBLE, 1, params, reads, query)]
+
+
 def verdict_(build: Build, made: Made) -> list[Artifact]:
     """Keep or drop."""
+    names = ("media", "label", "fetch", "phash", "dedup")
+    done = build.make_table(
+        schema.VERDICT, 1, dataclasses.asdict(build.recipe.verdict),
+        [made[name][0] for name in names],
+        lambda: _verdict(build, {name: made[name][0].paths[0] for name in names}))  # fmt: skip
+    assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"
+    return [done]
+
+
+def _verdict(build: Build, inputs: dict[str, Any]) -> sql.Query:
     how = build.recipe.verdict
     removals = [*(("uuid", v) for v in how.remove_uuid), *(("url", v) for v in how.remove_url),
                 *(("creator", v) for v in how.remove_creator)]  # fmt: skip
-    names = ("media", "label", "fetch", "phash", "dedup")
-    done = build.make_table(
-        schema.VERDICT, 1, dataclasses.asdict(how), [made[name][0] for name in names],
-        lambda: verdict.verdict(
-            build.con, **{name: made[name][0].paths[0] for name in names}, min_rank=how.min_rank,
-            min_side_px=how.min_side_px, allow_nc=how.allow_nc, removals=removals))  # fmt: skip
-    assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"
-    return [done]
+    return verdict.verdict(build.con, **inputs, min_rank=how.min_rank, allow_nc=how.allow_nc,
+                           min_side_px=how.min_side_px, removals=removals)  # fmt: skip

@@ -89,6 +89,10 @@ from judged
 order by archive, source_table, source_row, media_index
 """
 
+ELIGIBLE_SQL = """
+select uuid from verdict where reject_stage = 'fetch' order by uuid  -- judged before any fetch
+"""
+
 REMOVED_SQL = """
 select distinct m.uuid from media m join removal r
   on (r.kind = 'uuid' and m.uuid = lower(word(r.value)))

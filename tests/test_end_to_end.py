@@ -84,6 +84,16 @@ def test_rows_in_are_rows_kept_plus_rows_rejected(built):
     assert all(r["reject_stage"] and r["reject_reason"] for r in rejects)
 
 
+def test_the_picture_kept_in_place_of_a_duplicate_is_in_the_data(built):
+    _, made = built
+    folder = made["shard"][0].dir
+    kept = {u for p in (folder / "data").rglob("*.parquet")
+            for u in pq.read_table(p, columns=["uuid"]).column(0).to_pylist()}  # fmt: skip
+    rejects = pq.read_table(folder / "metadata" / "v1" / "rejects-000000.parquet").to_pylist()
+    twins = [row["duplicate_of"] for row in rejects if row["reject_stage"] == "dedup"]
+    assert len(twins) > 10 and set(twins) <= kept
+
+
 def test_groups_never_cross_splits_and_unseen_genera_never_enter_train(built):
     root, _ = built
     rows = load(root / "datasets" / "sample", config="catalog")["train"].to_list()
