@@ -22,34 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-CATALOGUE_OF_LIFE = "7ddf754f-d193-4cc9-b351-99906754a03b"  # Extended Release: GBIF's taxonomy now
-BACKBONE = "d7dddbf4-2cf0-4f39-9b2a-bb099caae36c"
+from curation.sources.gbif_answers import (
+    BACKBONE,
+    CATALOGUE_OF_LIFE,
+    COLUMNS,
+    checklist_of,
+    convert,
+    meta,
+)
+
 MAX_SEARCH, MAX_PAGE = 100_000, 300  # GBIF's own ceilings, in occurrences
 _TRIES, _TIMEOUT_S, _MAX_WAIT_S = 5, 60, 300
-_EPITHETS = ("genericName", "specificEpithet", "infraspecificEpithet")
-_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
-_GBIF, _DWC = "http://rs.gbif.org/terms/1.0/", "http://rs.tdwg.org/dwc/terms/"
-_SPACES = {"": _DWC, "gbif": _GBIF, "internal": "http://rs.gbif.org/terms/internal/"}
-_SPACES |= {"dc": "http://purl.org/dc/terms/", "iucn": "http://iucn.org/terms/"}
-_COLUMNS = [  # of occurrence.txt and multimedia.txt: column -> namespace of its term
-    {word.rpartition(":")[2]: _SPACES[word.rpartition(":")[0]] for word in words.split()}
-    for words in (
-        """gbif:gbifID dc:license gbif:datasetKey internal:publishingOrgKey datasetName dc:publisher
-        institutionCode collectionCode catalogNumber basisOfRecord occurrenceID organismID eventID
-        occurrenceStatus sex lifeStage eventDate recordedBy decimalLatitude decimalLongitude
-        coordinateUncertaintyInMeters countryCode gbif:elevation gbif:depth dataGeneralizations
-        informationWithheld scientificName gbif:acceptedScientificName gbif:taxonKey
-        gbif:acceptedTaxonKey gbif:speciesKey gbif:checklistKey kingdom phylum class order family
-        genus gbif:species genericName specificEpithet infraspecificEpithet taxonRank
-        taxonomicStatus iucn:iucnRedListCategory gbif:verbatimScientificName vernacularName
-        dc:references dc:rightsHolder""",
-        """gbif:gbifID dc:type dc:format dc:identifier dc:references dc:title dc:description
-        dc:source dc:audience dc:created dc:creator dc:contributor dc:publisher dc:license
-        dc:rightsHolder""",
-    )
-]
-_BLANKS = dict.fromkeys(map(ord, "\t\n\r\v\f\0\x1c\x1d\x1e\x85\u2028\u2029"), " ")
-
 Log = Callable[[str], None] | None
 Sleep = Callable[[float], None]
 Lines = dict[str, tuple[str, str]]  # gbifID -> its lines of occurrence.txt and multimedia.txt
@@ -87,7 +70,7 @@ class Query:
         """The query as parameters of an occurrence search."""
         asked = {
             "taxonKey": self.taxon_key,
-            "checklistKey": self.checklist_key or _checklist(self.taxon_key or ""),
+            "checklistKey": self.checklist_key or checklist_of(self.taxon_key or ""),
             "country": self.country,
             "datasetKey": self.dataset_key,
             "geometry": self.geometry,
@@ -115,7 +98,7 @@ def match(
 ) -> Match:
     """The taxon that a name or key means to GBIF; ValueError unless GBIF is sure."""
     wanted = " ".join(name_or_key.split())
-    checklist = checklist_key or _checklist(wanted)
+    checklist = checklist_key or checklist_of(wanted)
     lookup = partial(_pygbif().species.name_backbone, checklistKey=checklist, timeout=_TIMEOUT_S)
     answer: dict[str, Any] = {}
     if re.fullmatch(r"\d+|[0-9A-Z]{1,8}", wanted):  # a key; AVES may be a key or a name
@@ -146,10 +129,6 @@ def match(
     )
 
 
-def _checklist(key: str) -> str:
-    return BACKBONE if key.isdigit() else CATALOGUE_OF_LIFE
-
-
 def search_archive(
     query: Query, out_dir: Path, *, limit: int = 1000, page_size: int = MAX_PAGE,
     log: Log = None, sleep: Sleep = time.sleep,
@@ -169,9 +148,9 @@ def search_archive(
         part.mkdir()
         for i, name in enumerate(("occurrence.txt", "multimedia.txt")):
             with (part / name).open("w", encoding="utf-8", errors="replace", newline="") as file:
-                file.write("\t".join(_COLUMNS[i]) + "\n")
+                file.write("\t".join(COLUMNS[i]) + "\n")
                 file.writelines(lines[key][i] for key in order)
-        (part / "meta.xml").write_text(_meta(), encoding="utf-8")
+        (part / "meta.xml").write_text(meta(), encoding="utf-8")
         n_media = sum(media.count("\n") for _, media in lines.values())
         taken = {"limit": limit, "count": count, "taken": len(lines), "media": n_media}
         _write_json(part / "query.json", {"request": query.parameters(), **taken})
@@ -198,60 +177,6 @@ def _search(query: Query, limit: int, page_size: int, log: Log, sleep: Sleep) ->
         if page["endOfRecords"] or not page["results"]:
             break
     return lines, count
-
-
-def convert(occurrence: Mapping[str, Any], checklist_key: str) -> tuple[str, str]:
-    """One occurrence of the API -> its line of occurrence.txt and its lines of multimedia.txt."""
-    gbif_id = {"gbifID": occurrence.get("gbifID") or occurrence["key"]}
-    taxon = _taxon(occurrence, checklist_key)
-    media = (_line({**medium, **gbif_id}, 1) for medium in occurrence.get("media") or ())
-    return _line({**occurrence, **taxon, **gbif_id}, 0), "".join(media)
-
-
-def _taxon(occurrence: Mapping[str, Any], checklist: str) -> dict[str, Any]:
-    """Every taxon field by the wanted checklist, or none: the flat fields (the backbone's) stay."""
-    by = (occurrence.get("classifications") or {}).get(checklist) or {}
-    usage = by.get("usage")
-    if not usage:
-        key = str(occurrence.get("taxonKey") or "")
-        return {"checklistKey": occurrence.get("checklistKey") or (key and _checklist(key))}
-    accepted = by.get("acceptedUsage") or usage
-    lineage = {t["rank"].lower(): t for t in by.get("classification") or ()}
-    threat = by.get("iucnRedListCategoryCode") or occurrence.get("iucnRedListCategory")
-    return {
-        "checklistKey": checklist,
-        "scientificName": usage.get("name"),
-        "taxonKey": usage.get("key"),
-        "taxonRank": usage.get("rank"),
-        "acceptedScientificName": accepted.get("name"),
-        "acceptedTaxonKey": accepted.get("key"),
-        "taxonomicStatus": by.get("taxonomicStatus"),
-        "iucnRedListCategory": threat,  # from either: a threat must not be lost with a name
-        "speciesKey": lineage.get("species", {}).get("key"),
-        **{word: usage.get(word) for word in _EPITHETS},
-        **{rank: lineage.get(rank, {}).get("name") for rank in _RANKS},
-    }
-
-
-def _line(record: Mapping[str, Any], table: int) -> str:
-    values = ("" if record.get(c) is None else record[c] for c in _COLUMNS[table])
-    texts = ("|".join(map(str, v)) if isinstance(v, list) else str(v) for v in values)
-    return "\t".join(text.translate(_BLANKS) for text in texts) + "\n"
-
-
-def _meta() -> str:
-    """GBIF's own shape: tabs, no quoting, one header line, the id in the first column."""
-    shape = r'encoding="UTF-8" fieldsTerminatedBy="\t" linesTerminatedBy="\n" fieldsEnclosedBy=""'
-    text = '<archive xmlns="http://rs.tdwg.org/dwc/text/">\n'
-    tables = (("core", "id", _DWC, "Occurrence"), ("extension", "coreid", _GBIF, "Multimedia"))
-    for (tag, key, space, name), columns in zip(tables, _COLUMNS, strict=True):
-        text += f'  <{tag} {shape} ignoreHeaderLines="1" rowType="{space}{name}">\n'
-        text += f"    <files><location>{name.lower()}.txt</location></files>\n"
-        text += f'    <{key} index="0"/>\n'
-        fields = enumerate(space + word for word, space in columns.items())
-        text += "".join(f'    <field index="{i}" term="{term}"/>\n' for i, term in fields)
-        text += f"  </{tag}>\n"
-    return text + "</archive>\n"
 
 
 def download_archive(

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from curation.sources import gbif_live
-from curation.sources.gbif_live import BACKBONE, CATALOGUE_OF_LIFE, Query, match, search_archive
+from curation.sources import gbif_answers, gbif_live
+from curation.sources.gbif_answers import BACKBONE, CATALOGUE_OF_LIFE
+from curation.sources.gbif_live import Query, match, search_archive
 from tests import gbif_api
 
 REPO = Path(__file__).parents[3]
@@ -207,19 +208,19 @@ def test_names_come_whole_from_one_checklist() -> None:
     by = occurrence["classifications"][CATALOGUE_OF_LIFE]
     by["classification"] = [t for t in by["classification"] if t["rank"] != "CLASS"]
     del by["iucnRedListCategoryCode"]
-    names = list(gbif_live._COLUMNS[0])
-    line, _ = gbif_live.convert(occurrence, CATALOGUE_OF_LIFE)
+    names = list(gbif_answers.COLUMNS[0])
+    line, _ = gbif_answers.convert(occurrence, CATALOGUE_OF_LIFE)
     row = dict(zip(names, line.rstrip("\n").split("\t"), strict=True))
     assert (row["class"], row["taxonKey"], row["iucnRedListCategory"]) == ("", "6FORT", "LC")
-    line, _ = gbif_live.convert(occurrence, "another checklist")
+    line, _ = gbif_answers.convert(occurrence, "another checklist")
     row = dict(zip(names, line.rstrip("\n").split("\t"), strict=True))
     assert (row["class"], row["taxonKey"], row["checklistKey"]) == ("Aves", "9999301", BACKBONE)
 
 
 def test_flat_text_keys_are_the_catalogues() -> None:
     occurrence = gbif_api.finches()[-5]
-    line, _ = gbif_live.convert(occurrence, CATALOGUE_OF_LIFE)
-    row = dict(zip(gbif_live._COLUMNS[0], line.rstrip("\n").split("\t"), strict=True))
+    line, _ = gbif_answers.convert(occurrence, CATALOGUE_OF_LIFE)
+    row = dict(zip(gbif_answers.COLUMNS[0], line.rstrip("\n").split("\t"), strict=True))
     assert (row["taxonKey"], row["checklistKey"]) == ("6FORT", CATALOGUE_OF_LIFE)
 
 
