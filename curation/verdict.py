@@ -9,6 +9,7 @@ pixels, benchmark, dedup. Rows refused for their label or licence alone stay in 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,9 +126,10 @@ def verdict(
     if unknown := [kind for kind, _ in removals if kind not in ("uuid", "url", "creator")]:
         raise ValueError(f"a removal names {unknown[0]!r}; choose uuid, url or creator")
     params = {"min_rank": min_rank, "min_side_px": min_side_px}
-    return sql.query(con, SQL, params, media=media, label=label, fetch=fetch, phash=phash, dedup=dedup,
-                     rights=rights(con, media, allow_nc), removed=_removed(con, media, removals)
-                     )  # fmt: skip
+    query = sql.query(con, SQL, params, media=media, label=label, fetch=fetch, phash=phash, dedup=dedup,
+                      rights=rights(con, media, allow_nc), removed=_removed(con, media, removals)
+                      )  # fmt: skip
+    return dataclasses.replace(query, as_written=True)
 
 
 def rights(con: duckdb.DuckDBPyConnection, media: Path, allow_nc: bool) -> pa.Table:
