@@ -125,7 +125,8 @@ def _body(
         f"{ranks.get('n_genera', 0):,} genera, {ranks.get('n_families', 0):,} families. "
         "Every picture keeps its own licence and credit line (`license`, `attribution`); rows that "
         "may not be shipped stay in the config `catalog` with their address, and every row left out "
-        "is in `rejects` with its reason.\n"
+        "is in `rejects` with its reason. The licence in the head of this card is that of the compilation "
+        "alone.\n"
     )
     parts.append('```python\nfrom datasets import load_dataset\n\n'
                  f'data = load_dataset("{name}")  # or the path of this folder\n```\n')  # fmt: skip

@@ -62,7 +62,7 @@ STAGES = (
 def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact]]:
     """Run every stage that has work to do; return the artifacts by stage.
 
-    Options are those of the command line (engine, workers, only, dry_run) and `host_map`, which sends
+    Options are those of the command line (engine, workers, only, dry_run), `view` (another name for the dataset folder) and `host_map`, which sends
     hosts to loopback ports for tests. Raises ValueError for what
     the recipe or the command got wrong.
     """
@@ -81,11 +81,12 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
                 engine=options.get("engine", "auto"), workers=options.get("workers", 0),
                 dry_run=options.get("dry_run", False))  # fmt: skip
             made = _run(work, only)
-            if "shard" in made:
-                report.place_view(root, recipe.name, made["shard"][0])
+            view = options.get("view") or recipe.name
             con.close()
             if not work.dry_run:
-                report.note_run(root, recipe.name, made, work.n_made)
+                if "shard" in made:
+                    report.place_view(root, view, made["shard"][0])
+                report.note_run(root, view, made, work.n_made)
     return made
 
 
@@ -141,6 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileExistsError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stdout = None
+        return 141
     except KeyboardInterrupt:
         sys.stderr.write("stopped; run the same command again to go on\n")
         return 130
@@ -170,10 +174,13 @@ def _main(args: argparse.Namespace) -> int:
         report.explain(made, args.explain)
         return 0
     started = time.monotonic()
+    view = f"{chosen.name}-what-if" if args.what_if else chosen.name
     made = build(chosen, root, engine=args.engine, workers=args.workers, only=args.only,
-                 dry_run=args.dry_run)  # fmt: skip
-    if "shard" in made:
-        report.summary(root, chosen, made, time.monotonic() - started)
+                 dry_run=args.dry_run, view=view)  # fmt: skip
+    if args.dry_run:
+        report.say("that was a dry run: nothing was done")
+    elif "shard" in made:
+        report.summary(root, view, chosen, made, time.monotonic() - started)
     if args.prune:
         report.prune(root)
     return 0

@@ -118,7 +118,7 @@ rule as (
 select g.uuid, g.group_id,
   case when b.kept <> g.uuid then b.kept end as duplicate_of,
   case when b.kept <> g.uuid then r.duplicate_rule end as duplicate_rule,
-  coalesce(h.distance, case when b.kept <> g.uuid then r.distance end) as distance,
+  coalesce(h.distance, case when b.kept <> g.uuid then r.distance end)::integer as distance,
   h.benchmark
 from grouped g
 left join best b using (twins) left join rule r using (uuid) left join held_out h using (uuid)

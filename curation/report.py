@@ -74,7 +74,7 @@ def note_run(root: Path, name: str, made: Made, n_made: int) -> None:
         say("nothing to do: everything was already there")
 
 
-def summary(root: Path, recipe: Recipe, made: Made, seconds: float) -> None:
+def summary(root: Path, view: str, recipe: Recipe, made: Made, seconds: float) -> None:
     """The table at the end, truth scores of a sample world, and the line that loads the result."""
     con = sql.connect()
     verdict = made["verdict"][0].paths[0]
@@ -93,7 +93,7 @@ def summary(root: Path, recipe: Recipe, made: Made, seconds: float) -> None:
     )
     if recipe.sample is not None:
         _scores(root, recipe, made)
-    place = root / "datasets" / recipe.name
+    place = root / "datasets" / view
     say(f'\nload it:   from datasets import load_dataset; data = load_dataset("{place}")')
     con.close()
 
@@ -173,6 +173,8 @@ def new_recipe(path: Path) -> None:
     """Write the commented template; FileExistsError rather than overwrite."""
     if path.exists():
         raise FileExistsError(f"{path} exists; choose another name")
+    if not path.resolve().parent.is_dir():
+        raise ValueError(f"{path.parent} is no folder; make it first")
     template = Path(__file__).parent / "recipes" / "own_taxa.toml"
     path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     say(f"wrote {path}; edit it, then run: python -m curation.build {path}")

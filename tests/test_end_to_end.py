@@ -203,6 +203,31 @@ def test_explain_says_how_a_name_was_resolved(built):
     assert out.returncode == 0 and "rule" in out.stdout
 
 
+def test_what_if_leaves_the_dataset_alone_and_a_dry_run_touches_nothing(built):
+    root, _ = built
+    manifest = root / "datasets" / "sample" / "manifest.json"
+    build.build(recipe.read("sample"), root)
+    before = manifest.read_bytes()
+    assert _run("--root", root, "--what-if", "verdict.allow_nc=true").returncode == 0
+    assert manifest.read_bytes() == before
+    assert (root / "datasets" / "sample-what-if" / "manifest.json").read_bytes() != before
+    out = _run("--root", root, "--dry-run", "--what-if", "verdict.allow_nc=true")
+    assert "dry run: nothing was done" in out.stdout and manifest.read_bytes() == before
+
+
+@pytest.mark.parametrize("rows", ["", "no/such.jpg,Corvus corax\nnor/this.jpg,Corvus corax\n"])
+def test_a_table_without_one_readable_picture_ends_in_an_empty_dataset_with_reasons(tmp_path, rows):
+    (tmp_path / "t.csv").write_text("path,scientificName\n" + rows)
+    (tmp_path / "r.toml").write_text(
+        'name = "none"\n[[source]]\nkind = "own"\nname = "o"\npath = "t.csv"\nlicence = "CC0"\n'
+        '[verdict]\nmin_rank = "any"\n')  # fmt: skip
+    out = _run(tmp_path / "r.toml", "--root", tmp_path / "root")
+    assert out.returncode == 0, out.stderr
+    folder = tmp_path / "root" / "datasets" / "none" / "metadata" / "v1"
+    rejects = pq.read_table(folder / "rejects-000000.parquet").to_pylist()
+    assert [row["reject_reason"] for row in rejects] == ["file_not_found"] * rows.count("\n")
+
+
 def test_a_new_recipe_is_written_once_and_can_be_read(tmp_path):
     path = tmp_path / "mine.toml"
     assert _run("--new", path).returncode == 0
