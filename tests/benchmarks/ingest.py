@@ -36,8 +36,14 @@ def run(*, quick: bool) -> Result:
     """Measure every size in a process of its own, so that memory is that size's."""
     found = []
     for n_rows in QUICK_SIZES if quick else SIZES:
-        out = subprocess.run([sys.executable, "-m", "tests.benchmarks.ingest", str(n_rows)], cwd=ROOT,
-                             capture_output=True, text=True, check=True).stdout  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.ingest", str(n_rows)],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            sys.stderr.write(done.stderr)  # the size that failed must say why
+            raise RuntimeError(f"ingest of {n_rows:,} media rows failed")
+        out = done.stdout
         found.append([float(v) for v in out.split()[-6:]])
     rows = []
     for n, ours_s, csv_s, read_s, rss_mb, _ in found:
