@@ -101,7 +101,7 @@ _FIELDS = (
     _dwc("infraspecificEpithet", "lowest epithet below species"),
     _dwc("taxonRank", "rank of the accepted taxon, lower case"),
     Field("canonicalName", STR, "accepted name without authorship", _GBIF + "canonicalName"),
-    _dwc("scientificName", "accepted name with authorship"),
+    _dwc("scientificName", "accepted name with authorship; before resolution, the provider's reading"),
     _dwc("scientificNameAuthorship", "authorship of the accepted name"),
     _dwc("vernacularName", "one English common name of the accepted taxon", tol200m="common"),
     _dwc("taxonID", "id of the accepted taxon in its taxonomy"),
@@ -211,7 +211,7 @@ _CONTEXT = f"""basisOfRecord sex lifeStage eventDate recordedBy {_PLACE} country
  minimumElevationInMeters minimumDepthInMeters dataGeneralizations informationWithheld"""
 _RIGHTS = "creator rightsHolder publisher"
 _SAID = f"""{_LINEAGE} infraspecificEpithet taxonRank verbatimScientificName
- scientificNameAuthorship taxonKey checklistKey"""
+ scientificName scientificNameAuthorship taxonKey checklistKey"""
 _SOURCE = f"""source source_id record_key identifier references format crop provider_key
  original_width original_height {_ID} catalogNumber {_SAID} {_CONTEXT} dna_bin dna_barcode
  provider_split license_verbatim title {_RIGHTS} datasetKey datasetName reject_reason"""
@@ -248,13 +248,15 @@ DEDUP = _table("dedup", "picture in a group, or near a benchmark picture", "uuid
                "uuid group_id duplicate_of duplicate_rule distance benchmark")  # fmt: skip
 GEOPRIVACY = _table("geoprivacy", "picture", "uuid", f"uuid {_PLACE} geoprivacy")
 VERDICT = _table("verdict", "media row", _ROW,
-                 f"uuid {_ROW} source source_id identifier keep redistributable "
+                 f"uuid {_ROW} source source_id identifier verbatimScientificName license "
+                 "license_status license_verbatim keep redistributable "
                  "reject_stage reject_reason reject_score duplicate_of")  # fmt: skip
 DATA = _table("data", "picture that may be redistributed, with its pixels", "uuid", _DATA)
 CATALOG = _table("catalog", "picture known to the dataset, without pixels", "uuid",
                  _DATA.replace("image image_md5 width height ", "") + " redistributable")  # fmt: skip
 REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
-                 f"uuid {_ROW} source source_id identifier reject_stage reject_reason reject_score "
+                 f"uuid {_ROW} source source_id identifier verbatimScientificName license "
+                 "license_status license_verbatim reject_stage reject_reason reject_score "
                  "duplicate_of")  # fmt: skip
 TAXA = _table("taxa", "accepted taxon with pictures", "taxonomy taxonID canonicalName",
               f"{_TAXON} vernacularName taxonID taxonomy n_images n_open")  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from catalog import sql
+from catalog import reasons, sql
 
 SPLITS_SQL = """
 select split, count(*) as n_images, count(distinct canonicalName) as n_taxa
@@ -47,5 +47,9 @@ def statistics(
     found = {name: [] if not data else sql.query(con, text, data=data).table().to_pylist()
              for name, text in _DATA.items()}  # fmt: skip
     rejects = sorted((folder / "metadata" / release).glob("rejects-*.parquet"))
-    found["rejects"] = sql.query(con, REJECTS_SQL, rejects=rejects).table().to_pylist()
+    left_out = sql.query(con, REJECTS_SQL, rejects=rejects).table().to_pylist()
+    for row in left_out:
+        row["meaning"] = reasons.meaning(row["reject_reason"])
+        assert row["meaning"], f"the reject reason {row['reject_reason']!r} is in no glossary"
+    found["rejects"] = left_out
     return found

@@ -73,7 +73,11 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
     only = options.get("only")
     with artifact.locked(root):
         artifact.heal(root)
+        if options.get("dry_run") and recipe.sample and not _drawn(recipe, root):
+            report.say("would draw the sample world; every stage would run, for none has yet")
+            return {}
         with _world(recipe, root) as (recipe, host_map):
+            workshop.check_places(recipe)
             host_map = {**host_map, **options.get("host_map", {})}
             con = sql.connect(memory_limit=recipe.memory_limit, spill_dir=root / "tmp" / "spill")
             work = workshop.Build(
@@ -113,6 +117,13 @@ def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
     return made
 
 
+def _drawn(recipe: Recipe, root: Path) -> bool:
+    from catalog import artifact
+    from curation import report
+
+    return artifact.find(root, "sample-world", report.world_address(recipe)) is not None
+
+
 @contextlib.contextmanager
 def _world(recipe: Recipe, root: Path) -> Iterator[tuple[Recipe, dict[str, str]]]:
     """For a recipe with a sample world: draw it, serve it, and start the recipe's paths there."""
@@ -120,10 +131,10 @@ def _world(recipe: Recipe, root: Path) -> Iterator[tuple[Recipe, dict[str, str]]
         yield recipe, {}
         return
     from catalog import artifact
-    from curation import sample
+    from curation import report, sample
 
-    key = artifact.address("sample-world", 1, dataclasses.asdict(recipe.sample), [])
-    if artifact.find(root, "sample-world", key) is None:
+    key = report.world_address(recipe)
+    if not _drawn(recipe, root):
         with artifact.making(root, "sample-world", key) as folder:
             sample.world(recipe.sample, folder)
             artifact.commit(root, "sample-world", key, folder, identity={}, counts={})

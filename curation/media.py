@@ -54,7 +54,7 @@ select
     s.source, coalesce(s.kingdom, ''), coalesce(s.phylum, ''), coalesce(s."class", ''),
     coalesce(s."order", ''), coalesce(s.family, ''), coalesce(s.genus, ''),
     coalesce(s.species, ''), coalesce(s.infraspecificEpithet, ''), coalesce(s.taxonRank, ''),
-    coalesce(s.verbatimScientificName, ''), coalesce(s.scientificNameAuthorship, ''),
+    coalesce(s.scientificName, s.verbatimScientificName, ''), coalesce(s.scientificNameAuthorship, ''),
     coalesce(s.taxonKey, ''), coalesce(s.checklistKey, ''))) as lineage
 from source s
 join keyed k using (archive, source_table, source_row, media_index)

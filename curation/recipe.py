@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from catalog.licence import licence
 from curation import dedup, geoprivacy, verdict
 
 BUILT_IN = Path(__file__).parent / "recipes"
@@ -186,6 +187,9 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     for index, source in enumerate(recipe.source):
         near = _nearest(source.kind, KINDS)
         require(source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{near}")
+        known = not source.licence or licence(source.licence)[1] != "unknown"
+        require(known, f"source[{index}].licence",
+                f"{source.licence!r} is no licence we know; write it as \"CC BY 4.0\" or \"CC0\"")  # fmt: skip
     for key in ("source", "taxonomy", "benchmark"):
         names = [item.name for item in getattr(recipe, key)]
         require(len(set(names)) == len(names), key, f"names must differ: {names}")

@@ -5,6 +5,7 @@ Times and hosts go to `<root>/log/build.jsonl`, never into an artifact.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog import sql
+from catalog import artifact, sql
 from catalog.artifact import MANIFEST, Artifact
 
 if TYPE_CHECKING:
@@ -98,14 +99,16 @@ def summary(root: Path, view: str, recipe: Recipe, made: Made, seconds: float) -
     con.close()
 
 
-def _scores(root: Path, recipe: Recipe, made: Made) -> None:
-    import dataclasses
+def world_address(recipe: Recipe) -> str:
+    """Where the sample world of a recipe lies under `sample-world`."""
+    assert recipe.sample is not None
+    return artifact.address("sample-world", 1, dataclasses.asdict(recipe.sample), [])
 
-    from catalog import artifact
+
+def _scores(root: Path, recipe: Recipe, made: Made) -> None:
     from curation import sample
 
-    assert recipe.sample is not None
-    key = artifact.address("sample-world", 1, dataclasses.asdict(recipe.sample), [])
+    key = world_address(recipe)
     folder = made["shard"][0].dir / "metadata" / recipe.shard.release
     con = sql.connect()
     scores = sample.score(

@@ -100,9 +100,8 @@ order by archive, source_table, source_row, media_index
 """
 
 CITATIONS_SQL = """
-select coalesce(datasetKey, '') as datasetKey, any_value(coalesce(datasetName, '')) as datasetName,
-  count(*) as n_images
-from catalog where keep group by datasetKey order by datasetKey
+select datasetKey, any_value(coalesce(datasetName, '')) as datasetName, count(*) as n_images
+from catalog where keep and datasetKey is not null group by datasetKey order by datasetKey
 """
 
 
@@ -142,7 +141,7 @@ def tables(
     for table in (schema.CATALOG, schema.TAXA, schema.REJECTS):
         artifact.check(meta / f"{table.name}-000000.parquet", table)
     rows = sql.query(con, CITATIONS_SQL, catalog=joined).rows()
-    lines = ["datasetKey,datasetName,n_images", *(f"{k},{_cell(n)},{c}" for k, n, c in rows)]
+    lines = ["datasetKey,datasetName,n_images", *(f"{_cell(k)},{_cell(n)},{c}" for k, n, c in rows)]
     (folder / "citations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     joined.unlink()
     return plan

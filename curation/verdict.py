@@ -31,7 +31,8 @@ order by license, license_status, license_verbatim
 SQL = """
 with judged as (
   select m.uuid, m.archive, m.source_table, m.source_row, m.media_index, m.source, m.source_id,
-    m.identifier, m.license_status, d.duplicate_of, d.distance, p.phash_quality,
+    m.identifier, m.verbatimScientificName, m.license, m.license_status, m.license_verbatim,
+    d.duplicate_of, d.distance, p.phash_quality,
     coalesce(l.allowed, false) and (not l.needs_credit
       or coalesce(m.creator, m.rightsHolder) is not null) as redistributable,
     case
@@ -64,6 +65,7 @@ with judged as (
   left join dedup d on d.uuid = m.uuid and m.reject_reason is null
 )
 select uuid, archive, source_table, source_row, media_index, source, source_id, identifier,
+  verbatimScientificName, license, license_status, license_verbatim,
   reject_stage is null as keep, redistributable, reject_stage,
   case reject_stage
     when 'media' then said

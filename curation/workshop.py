@@ -43,7 +43,7 @@ class Build:
 
     def path(self, text: str) -> Path:
         """A path of the recipe, which starts at the recipe's own folder."""
-        return (self.recipe.folder / text).expanduser()
+        return self.recipe.folder / Path(text).expanduser()
 
     def folders(self) -> dict[str, Path]:
         """Archive name -> local folder its relative picture paths start at."""
@@ -87,6 +87,24 @@ class Build:
             return {"rows": artifact.check(path, table)}
 
         return self.make(table.name, version, params, [a.address for a in reads], write)
+
+
+def check_places(recipe: Recipe) -> None:
+    """ValueError naming every file and folder of the recipe that is not there, before any work."""
+    wanted = [
+        (f"{kind} {item.name!r}", text)
+        for kind in ("source", "taxonomy", "benchmark")
+        for item in getattr(recipe, kind)
+        for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images")))
+        if text and "://" not in text
+    ]  # fmt: skip
+    missing = [
+        f"{who}: {(recipe.folder / Path(text).expanduser())}"
+        for who, text in wanted
+        if not (recipe.folder / Path(text).expanduser()).exists()
+    ]
+    if missing:
+        raise ValueError("not there: " + "; ".join(missing) + "; check the paths in the recipe")
 
 
 class WouldRun(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import schema
+from catalog import reasons, schema
 from catalog.load import load
 from curation import build, recipe
 
@@ -101,6 +101,9 @@ def test_groups_never_cross_splits_and_unseen_genera_never_enter_train(built):
     for row in rows:
         splits.setdefault(row["group_id"], set()).add(row["split"])
     assert all(len(found) == 1 for found in splits.values())
+    chosen = {r["genus"] for r in rows if r["genus"]
+              if int(hashlib.md5(f"17genus{r['genus']}".encode()).hexdigest()[:13], 16) < 0.05 * 16**13}  # fmt: skip
+    assert chosen and {r["split"] for r in rows if r["genus"] in chosen} == {"unseen"}
 
 
 def test_the_original_names_come_with_the_original_meanings(built):
@@ -183,7 +186,11 @@ def test_what_the_user_got_wrong_fails_at_once_with_advice(tmp_path, args, says)
 
 
 def test_a_dry_run_does_nothing_and_show_prints_sql(tmp_path):
-    out = _run("--root", tmp_path, "--dry-run")
+    (tmp_path / "t.csv").write_text("identifier\na.jpg\n")
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\n[[source]]\nkind = "own"\nname = "field"\npath = "t.csv"\n'
+    )
+    out = _run(tmp_path / "mine.toml", "--root", tmp_path, "--dry-run")
     assert out.returncode == 0 and "would run: it has not run yet" in out.stdout
     assert not list(tmp_path.glob("media/*"))
     assert "with judged as" in _run("--show", "verdict").stdout
@@ -233,3 +240,34 @@ def test_a_new_recipe_is_written_once_and_can_be_read(tmp_path):
     assert _run("--new", path).returncode == 0
     assert recipe.read(str(path)).source[0].kind == "own"
     assert _run("--new", path).returncode == 2
+
+
+def test_what_is_not_there_is_told_whole_before_any_work(tmp_path):
+    text = ('name = "mine"\n[[source]]\nkind = "own"\nname = "field"\npath = "t.csv"\n'
+            '[[taxonomy]]\nname = "list"\npath = "names.tsv"\n'
+            '[[benchmark]]\nname = "held"\npath = "held"\n')  # fmt: skip
+    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "t.csv").write_text("identifier\na.jpg\n")
+    with pytest.raises(ValueError) as caught:
+        build.build(recipe.read(str(tmp_path / "mine.toml")), tmp_path / "root")
+    assert "taxonomy 'list'" in str(caught.value) and "benchmark 'held'" in str(caught.value)
+    assert "t.csv" not in str(caught.value)
+    assert not list((tmp_path / "root").glob("source/*"))
+
+
+def test_a_dry_run_of_a_new_root_draws_nothing(tmp_path, capsys):
+    assert build.build(recipe.read("sample"), tmp_path, dry_run=True) == {}
+    assert "would draw the sample world" in capsys.readouterr().out
+    assert not (tmp_path / "sample-world").exists()
+
+
+def test_every_reject_reason_of_the_sample_world_is_in_the_cards_glossary(built):
+    _, made = built
+    card = made["shard"][0].path("README.md").read_text()
+    rejects = pq.read_table(made["shard"][0].path("metadata/v1/rejects-000000.parquet"))
+    for reason in set(rejects.column("reject_reason").to_pylist()):
+        assert f"| {reason} |" in card and reasons.meaning(reason)[:20] in card
+    licences = [r for r in rejects.to_pylist() if r["reject_stage"] == "licence"]
+    assert licences and all(
+        r["license_verbatim"] or r["reject_reason"] == "licence_unknown" for r in licences
+    )

@@ -86,6 +86,8 @@ create or replace macro number(value) as
   case when isfinite(try_cast(value as double)) then try_cast(value as double) end;
 create or replace macro odd_rank(value) as coalesce(regexp_matches(value,
   '^[0-9]|[0-9]{4}-[0-9]{2}|^[A-Z]{2}$|^(true|false|PRESENT|ABSENT)$|^https?:|^[^(]*[)]$'), false);
+create or replace macro interpreted_name(value) as   -- GBIF's word for "no name matched"
+  case when lower(value) <> 'incertae sedis' then value end;
 create or replace macro is_still_image_type(value) as
   regexp_matches(lower(value), '(^|[/#:])(still ?image|image|photo(graph)?)$');
 create or replace macro is_image_format(value) as

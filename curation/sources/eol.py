@@ -58,7 +58,7 @@ select
   case when p.taxonID is null then m."order" else p."order" end as "order",
   case when p.taxonID is null then m.family else p.family end as family,
   p.genus, p.species, p.taxonRank,
-  coalesce(p.canonicalName, m.name) as verbatimScientificName,
+  coalesce(m.name, p.canonicalName) as verbatimScientificName, p.canonicalName as scientificName,
   p.taxonID as taxonKey,
   case when p.taxonID is not null then 'eol-dynamic-hierarchy' end as checklistKey,
   m.license_verbatim,

@@ -40,7 +40,9 @@ select
   said(fields, $at.species) as species,
   said(fields, $at.infraspecificEpithet) as infraspecificEpithet,
   lower(said(fields, $at.taxonRank)) as taxonRank,
-  said(fields, $at.scientificName) as verbatimScientificName,
+  coalesce(said(fields, $at.verbatimScientificName), said(fields, $at.scientificName))
+    as verbatimScientificName,
+  interpreted_name(said(fields, $at.scientificName)) as scientificName,
   said(fields, $at.scientificNameAuthorship) as scientificNameAuthorship,
   said(fields, $at.taxonKey) as taxonKey,
   said(fields, $at.checklistKey) as checklistKey,
@@ -125,7 +127,8 @@ select
   provider_key_of(canonical_url(m.identifier)) as provider_key,
   c.occurrenceID, c.organismID, c.eventID, c.catalogNumber,
   c.kingdom, c.phylum, c."class", c."order", c.family, c.genus, c.species,
-  c.infraspecificEpithet, c.taxonRank, c.verbatimScientificName, c.scientificNameAuthorship,
+  c.infraspecificEpithet, c.taxonRank, c.verbatimScientificName, c.scientificName,
+  c.scientificNameAuthorship,
   c.taxonKey, c.checklistKey,
   c.basisOfRecord, c.sex, c.lifeStage, c.eventDate, c.recordedBy,
   c.decimalLatitude, c.decimalLongitude, c.coordinateUncertaintyInMeters, c.countryCode,
@@ -164,7 +167,7 @@ _OCCURRENCE_TERMS = {
 }  # fmt: skip
 _OCCURRENCE_PLAIN = (
     "associatedMedia occurrenceStatus occurrenceID organismID eventID catalogNumber references "
-    "kingdom phylum family genus species infraspecificEpithet taxonRank scientificName "
+    "kingdom phylum family genus species infraspecificEpithet taxonRank scientificName verbatimScientificName "
     "scientificNameAuthorship checklistKey basisOfRecord sex lifeStage eventDate recordedBy "
     "decimalLatitude decimalLongitude coordinateUncertaintyInMeters countryCode dataGeneralizations "
     "informationWithheld datasetKey datasetName"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from catalog.sql import MAX_LINE_BYTES, Lines
 from curation.sources.boxes import CHUNK_BYTES, Box
 
 MAX_REST_BYTES = MAX_LINE_BYTES - 2 * CHUNK_BYTES  # a line begun, and the next chunk, still fit
+_log = logging.getLogger(__name__)
 _BOM = codecs.BOM_UTF8.decode()
 
 
@@ -46,11 +48,16 @@ def land(box: Box, members: list[str], shape: Shape, work_dir: Path) -> Path:
     with target.open("w", encoding="utf-8", newline="") as out:
         for i, member in enumerate(members):
             skip, last = shape.n_header_lines if i else 0, ""
+            n_bad = 0
             for text in _clean(box, member, shape, skip):
                 out.write(text)
+                n_bad += text.count("\ufffd")
                 last = text or last
             if last and not last.endswith("\n"):
                 out.write("\n")
+            if n_bad:
+                _log.warning("%s: %d letters of %s are not %s and were replaced; save it in that encoding",
+                             box.path, n_bad, member, shape.encoding or "UTF-8")  # fmt: skip
     return target
 
 

@@ -8,6 +8,7 @@ Out  schema.SOURCE: one row per row of the table
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 
 from catalog import schema, sql
 from curation.sources import boxes, dwca
+
+_log = logging.getLogger(__name__)
 
 SQL = """
 with r as (
@@ -61,6 +64,17 @@ select
 from r
 order by archive, source_table, source_row, media_index
 """
+
+UNREADABLE_SQL = """
+with cell as (
+  select unnest($names) as name, unnest([said(fields, $at.decimalLatitude),
+    said(fields, $at.decimalLongitude), said(fields, $at.coordinateUncertaintyInMeters)]) as value
+  from record
+)
+select name, count(*) as n, min(value) as example from cell
+where value is not null and number(value) is null group by name order by name
+"""
+_NUMBERS = ("decimalLatitude", "decimalLongitude", "coordinateUncertaintyInMeters")
 
 _TERMS = {
     "identifier": "identifier accessURI filePath path file image file_name image_url url",
@@ -112,6 +126,10 @@ def own(
         )
     params = {"archive": archive, "table": path.name, "at": at, "n_columns": table.n_columns,
               "licence": licence, "creator": creator}  # fmt: skip
+    bad = sql.query(con, UNREADABLE_SQL, {"at": at, "names": list(_NUMBERS)}, record=table.input)
+    for name, n, example in bad.rows():
+        _log.warning("%s: %d cells of %s are no number (%r) and are taken as unknown",
+                     path, n, name, example)  # fmt: skip
     return sql.query(con, SQL, params, record=table.input, blank=schema.SOURCE.empty())
 
 

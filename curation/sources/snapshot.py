@@ -24,7 +24,9 @@ select
   word(kingdom) as kingdom, word(phylum) as phylum, word("class") as "class",
   word("order") as "order", word(family) as family, word(genus) as genus,
   word(species) as species, word(infraspecificepithet) as infraspecificEpithet,
-  lower(word(taxonrank)) as taxonRank, word(scientificname) as verbatimScientificName,
+  lower(word(taxonrank)) as taxonRank,
+  coalesce(word(verbatimscientificname), word(scientificname)) as verbatimScientificName,
+  interpreted_name(word(scientificname)) as scientificName,
   null::varchar as scientificNameAuthorship, word(taxonkey) as taxonKey,
   null::varchar as checklistKey, upper(word(basisofrecord)) as basisOfRecord,
   null::varchar as sex, null::varchar as lifeStage, word(eventdate) as eventDate,
@@ -42,7 +44,7 @@ where mediatype is null or contains(lower(mediatype), 'stillimage')
 
 _COLUMNS = (
     "gbifid occurrencestatus occurrenceid catalognumber kingdom phylum class order family genus "
-    "species infraspecificepithet taxonrank scientificname taxonkey basisofrecord eventdate recordedby "
+    "species infraspecificepithet taxonrank scientificname verbatimscientificname taxonkey basisofrecord eventdate recordedby "
     "decimallatitude decimallongitude coordinateuncertaintyinmeters countrycode elevation depth "
     "institutioncode datasetkey mediatype"
 ).split()

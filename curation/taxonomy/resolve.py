@@ -32,7 +32,7 @@ LINEAGES_SQL = """
 select lineage, any_value(source) as source, any_value(kingdom) as kingdom,
   any_value(phylum) as phylum, any_value("class") as "class", any_value("order") as "order",
   any_value(family) as family, any_value(genus) as genus, any_value(species) as species,
-  any_value(taxonRank) as taxonRank, any_value(verbatimScientificName) as verbatimScientificName,
+  any_value(taxonRank) as taxonRank, any_value(coalesce(scientificName, verbatimScientificName)) as verbatimScientificName,
   any_value(scientificNameAuthorship) as scientificNameAuthorship,
   any_value(taxonKey) as taxonKey, any_value(checklistKey) as checklistKey
 from media group by lineage order by lineage

@@ -145,3 +145,18 @@ def test_a_real_inaturalist_export_loses_no_row(real_data, tmp_path):
     found = rows(own(sql.connect(), archive="mine", path=path, work_dir=tmp_path))
     assert reasons(found) == {None: 1514}
     assert sum(row["decimalLatitude"] is not None for row in found) > 1000
+
+
+def test_cells_that_are_no_number_are_told_and_taken_as_unknown(tmp_path, caplog):
+    text = "identifier,decimalLatitude,decimalLongitude\na.jpg,abc,7\nb.jpg,12°N,8\nc.jpg,,9\n"
+    found = read(tmp_path, "t.csv", text)
+    assert [row["decimalLatitude"] for row in found] == [None] * 3
+    assert [row["decimalLongitude"] for row in found] == [7.0, 8.0, 9.0]
+    assert "2 cells of decimalLatitude are no number ('12°N')" in caplog.text
+
+
+def test_letters_of_another_encoding_are_told(tmp_path, caplog):
+    text = "identifier,creator\na.jpg,Müller\nb.jpg,Ærø\n".encode("latin-1")
+    found = read(tmp_path, "t.csv", text)
+    assert found[0]["creator"] == "M\ufffdller"
+    assert "3 letters of t.csv are not UTF-8" in caplog.text
