@@ -131,7 +131,9 @@ def _body(
     parts.append('```python\nfrom datasets import load_dataset\n\n'
                  f'data = load_dataset("{name}")  # or the path of this folder\n```\n')  # fmt: skip
     for heading, key in (("Splits", "splits"), ("Sources", "sources"), ("Kingdoms", "kingdoms"),
-                         ("Licences", "licences"), ("Left out, and why", "rejects")):  # fmt: skip
+                         ("Licences", "licences"), ("Labels, by the rule that settled them", "rules"),
+                         ("Names read otherwise than their provider reads them", "conflicts"),
+                         ("Left out, and why", "rejects")):  # fmt: skip
         parts.append(f"## {heading}\n\n{_table(numbers[key])}\n")
     parts.append(
         "Splits: groups of pictures (one organism, burst or near duplicate) never cross; `unseen` "

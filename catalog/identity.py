@@ -45,6 +45,10 @@ create or replace macro canonical_url(address) as
     else plain_url(address)
   end;
 
+create or replace macro picture_address(identifier, archive) as   -- a path is one inside its archive
+  case when regexp_matches(word(identifier), '^[hH][tT][tT][pP][sS]?://') then canonical_url(identifier)
+       else 'file:' || archive || '/' || word(identifier) end;
+
 create or replace macro provider_key_of(address) as
   case
     when regexp_matches(address, 'inaturalist[^/]*/photos/[0-9]+/') then

@@ -52,6 +52,9 @@ REASONS = {
     "name_not_found": "no loaded taxonomy holds the name, and no stated rank led further",
     "kingdom_conflict": "the only taxa of this name are of another kingdom than was stated",
     "lineage_conflict": "the only taxa of this name are in none of the stated ranks",
+    "author_conflict": "a taxon is spelt almost so, but by another author",
+    "low_score": "the best taxon agrees too little with what was stated (names.min_score)",
+    "abbreviated": "the genus is an initial, and no genus is stated beside it",
     "homonym": "several taxa bear the name, and nothing stated tells which",
     "ambiguous": "several taxa fit equally well",
     # the licence

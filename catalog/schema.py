@@ -108,16 +108,26 @@ _FIELDS = (
     Field("taxonomy", STR, "name and version of the taxonomy the taxon belongs to"),
     Field("verbatimScientificName", STR, "name as the provider gave it",
           _GBIF + "verbatimScientificName", None, "scientific_name"),
-    Field("match_rule", STR, "rule that settled the label: exact, synonym, higher_rank, provider"),
-    Field("match_score", F64, "share of the given ranks that agree with the accepted lineage",
+    Field("match_rule", STR, "rule that settled the label: exact, synonym, key, variant, fuzzy, higher_rank, provider"),
+    Field("match_score", F64, "confidence in the label, after GBIF's species match",
           unit="0 to 1"),
     Field("match_reason", STR, "why the label is not resolved, or what was odd about it"),
+    Field("match_distance", I32, "edits between the name as given and the name it was taken for"),
+    Field("ranks_agree", STR, "stated ranks (and author) that agree with the accepted lineage"),
+    Field("ranks_differ", STR, "stated ranks (and author) that differ from the accepted lineage"),
+    Field("runner_up", STR, "the next best name that would have given another label"),
     Field("lineage", STR, "md5 of everything the provider said about the taxon"),
     Field("taxonKey", STR, "provider's key of the taxon", _GBIF + "taxonKey"),
     Field("checklistKey", STR, "provider's checklist the key belongs to", _GBIF + "checklistKey"),
     _dwc("taxonomicStatus", "accepted, synonym, …, lower case"),
     _dwc("parentNameUsageID", "id of the parent taxon"),
     _dwc("acceptedNameUsageID", "id of the accepted taxon of a synonym"),
+    _dwc("nomenclaturalCode", "code the name falls under: ICZN, ICN, ICNP, ICVCN"),
+    Field("name_key", STR, "canonical name in lower case without accents; null: nothing can match"),
+    Field("stem_key", STR, "genus and stems of the epithets: equal for spelling variants"),
+    Field("problem", STR, "what is not sound about a name or row of a taxonomy"),
+    Field("detail", STR, "the text or id the problem is about"),
+    Field("vernacularSource", STR, "who gave the vernacular name", _DC + "source"),
     Field("language", STR, "language of a vernacular name, ISO 639", _DC + "language"),
     # context
     _dwc("basisOfRecord", "kind of record: HUMAN_OBSERVATION, PRESERVED_SPECIMEN, …",
@@ -173,6 +183,12 @@ _FIELDS = (
     Field("reject_stage", STR, "stage that said no"),
     Field("reject_reason", STR, "why the row was left out"),
     Field("reject_score", F64, "the number behind the reason, where there is one"),
+    Field("cause", STR, "how our reading differs: kingdom, synonym, other_taxon, moved, spelling, "
+          "less_precise, unresolved"),
+    Field("our_kingdom", STR, "kingdom as we read it"),
+    Field("our_family", STR, "family as we read it"),
+    Field("our_species", STR, "species as we read it"),
+    Field("n_rows", I64, "number of media rows"),
     Field("n_images", I64, "number of pictures kept"),
     Field("n_open", I64, "number of those that may be redistributed"),
 )  # fmt: skip
@@ -230,11 +246,14 @@ SOURCE = _table("source", "media row, box or associatedMedia part of one source"
 MEDIA = _table("media", "media row of any source, with its id and licence", _ROW,
                f"uuid url {_ROW} {_SOURCE} license license_status attribution lineage")  # fmt: skip
 TAXON = _table("taxon", "name in a taxonomy", "taxonomy taxonID",
-               f"taxonomy taxonID parentNameUsageID acceptedNameUsageID taxonomicStatus {_TAXON}"
-               )  # fmt: skip
-LABEL = _table("label", "distinct verbatim lineage", "lineage", f"lineage {_TAXON} {_MATCH}")
+               f"taxonomy taxonID parentNameUsageID acceptedNameUsageID taxonomicStatus "
+               f"nomenclaturalCode name_key stem_key {_TAXON}")  # fmt: skip
+LABEL = _table("label", "distinct verbatim lineage", "lineage",
+               f"lineage {_TAXON} {_MATCH} match_distance ranks_agree ranks_differ runner_up")  # fmt: skip
 VERNACULAR = _table("vernacular", "taxon × language", "taxonomy taxonID language",
-                    "taxonomy taxonID language vernacularName")  # fmt: skip
+                    "taxonomy taxonID language vernacularName vernacularSource")  # fmt: skip
+PROBLEM = _table("problem", "fault of a taxonomy", "taxonomy problem taxonID detail",
+                 "taxonomy taxonID problem detail")  # fmt: skip
 ELIGIBLE = _table(
     "eligible", "picture whose label and rights let it enter the data", "uuid", "uuid"
 )
@@ -260,8 +279,12 @@ REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
                  "duplicate_of")  # fmt: skip
 TAXA = _table("taxa", "accepted taxon with pictures", "taxonomy taxonID canonicalName",
               f"{_TAXON} vernacularName taxonID taxonomy n_images n_open")  # fmt: skip
+CONFLICTS = _table("conflicts", "lineage that we read otherwise than its provider", "lineage",
+                   "lineage verbatimScientificName source kingdom family genus species n_rows "
+                   "canonicalName our_kingdom our_family our_species match_rule match_reason "
+                   "match_score cause")  # fmt: skip
 TABLES = {
     table.name: table
-    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
-                  DATA, CATALOG, REJECTS, TAXA)
+    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
+                  DATA, CATALOG, REJECTS, TAXA, CONFLICTS)
 }  # fmt: skip

@@ -30,6 +30,15 @@ KINGDOMS_SQL = """
 select coalesce(kingdom, 'unknown') as kingdom, count(*) as n_images
 from data group by kingdom order by n_images desc, kingdom
 """
+RULES_SQL = """
+select coalesce(match_rule, 'unresolved') as label_by, count(*) as n_images,
+  round(100.0 * count(*) / sum(count(*)) over (), 1) as percent
+from catalog group by label_by order by n_images desc, label_by
+"""
+CONFLICTS_SQL = """
+select cause, count(*) as n_lineages, sum(n_rows)::bigint as n_rows
+from conflicts group by cause order by n_rows desc, cause
+"""
 REJECTS_SQL = """
 select reject_stage, reject_reason, count(*) as n_rows
 from rejects group by all order by n_rows desc, reject_stage, reject_reason
@@ -46,6 +55,13 @@ def statistics(
     data = sorted((folder / "data" / release).rglob("*.parquet"))
     found = {name: [] if not data else sql.query(con, text, data=data).table().to_pylist()
              for name, text in _DATA.items()}  # fmt: skip
+    meta = folder / "metadata" / release
+    for name, table, text in (
+        ("rules", "catalog", RULES_SQL),
+        ("conflicts", "conflicts", CONFLICTS_SQL),
+    ):
+        files = sorted(meta.glob(f"{table}-*.parquet"))
+        found[name] = sql.Query(con, text, {table: files}).table().to_pylist()
     rejects = sorted((folder / "metadata" / release).glob("rejects-*.parquet"))
     left_out = sql.query(con, REJECTS_SQL, rejects=rejects).table().to_pylist()
     for row in left_out:

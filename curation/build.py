@@ -43,9 +43,9 @@ class Stage:
 
 
 STAGES = (
+    Stage("taxon", "steps:taxon", "curation.taxonomy.lineage", "names"),
     Stage("source", "steps:source", "curation.sources.gbif", "media rows"),
     Stage("media", "steps:media_", "curation.media", "media rows"),
-    Stage("taxon", "steps:taxon", "curation.taxonomy.backbone", "names"),
     Stage("label", "steps:label", "curation.taxonomy.resolve", "lineages"),
     Stage("vernacular", "steps:vernacular_", "curation.taxonomy.vernacular", "names"),
     Stage("eligible", "steps:eligible", "curation.verdict", "pictures"),
@@ -181,8 +181,10 @@ def _main(args: argparse.Namespace) -> int:
         key, _, value = args.what_if.partition("=")
         chosen = recipe.changed(chosen, key.strip(), recipe.as_toml_value(value.strip()))
     if args.explain:
-        made = build(chosen, root, engine=args.engine, workers=args.workers, only="label")
-        report.explain(made, args.explain)
+        from curation.taxonomy import explain
+
+        made = build(chosen, root, only="taxon")
+        explain.explain(chosen, root.resolve(), made["taxon"], args.explain, args.lineage)
         return 0
     started = time.monotonic()
     view = f"{chosen.name}-what-if" if args.what_if else chosen.name
@@ -220,6 +222,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and do nothing")
     parser.add_argument("--show", choices=names, metavar="STAGE", help="print the stage's SQL")
     parser.add_argument("--explain", metavar="NAME", help="say how a scientific name is resolved")
+    parser.add_argument("--lineage", default="", metavar="RANK=NAME,…",
+                        help="with --explain: what is stated beside the name")  # fmt: skip
     parser.add_argument(
         "--what-if", metavar="KEY=VALUE", help="build with one recipe field changed"
     )

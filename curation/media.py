@@ -18,29 +18,22 @@ from catalog.licence import licence
 LICENCES_SQL = "select distinct license_verbatim from source order by license_verbatim"
 
 SQL = """
-with keyed as (
-  select archive, source_table, source_row, media_index,
-    address as url,
-    case when address is not null and record_key is not null then
-      picture_uuid(source, record_key, address, crop) end as uuid
-  from (select *,             -- a path is an address only inside its archive
-          case when regexp_matches(word(identifier), '^[hH][tT][tT][pP][sS]?://')
-                 then canonical_url(identifier)
-               else 'file:' || archive || '/' || word(identifier) end as address
-        from source)
+with repeated as (              -- of rows with one uuid the first that its source accepts stays
+  select picture_uuid(source, record_key, picture_address(identifier, archive), crop) as uuid,
+    min(row(reject_reason is not null, archive, source_table, source_row, media_index)) as place
+  from source where record_key is not null and word(identifier) is not null
+  group by uuid having count(*) > 1
 ),
-first_row as (                  -- of rows with one uuid the first that its source accepts stays
-  select k.uuid,
-    min(row(s.reject_reason is not null, k.archive, k.source_table, k.source_row, k.media_index))
-      as place
-  from keyed k join source s using (archive, source_table, source_row, media_index)
-  where k.uuid is not null group by k.uuid
+keyed as (
+  select *, picture_address(identifier, archive) as url,
+    picture_uuid(source, record_key, picture_address(identifier, archive), crop) as uuid
+  from source
 )
 select
-  k.uuid, k.url, s.* exclude (reject_reason),
+  s.uuid, s.url, s.* exclude (uuid, url, reject_reason),
   coalesce(
     s.reject_reason,
-    case when k.uuid is null then 'no_record_id'
+    case when s.uuid is null then 'no_record_id'
          when f.place <> row(s.reject_reason is not null, s.archive, s.source_table, s.source_row,
                              s.media_index) then 'duplicate_row' end
   ) as reject_reason,
@@ -56,9 +49,8 @@ select
     coalesce(s.species, ''), coalesce(s.infraspecificEpithet, ''), coalesce(s.taxonRank, ''),
     coalesce(s.scientificName, s.verbatimScientificName, ''), coalesce(s.scientificNameAuthorship, ''),
     coalesce(s.taxonKey, ''), coalesce(s.checklistKey, ''))) as lineage
-from source s
-join keyed k using (archive, source_table, source_row, media_index)
-left join first_row f on f.uuid = k.uuid
+from keyed s
+left join repeated f on f.uuid = s.uuid
 left join licences l on l.license_verbatim is not distinct from s.license_verbatim
 order by archive, source_table, source_row, media_index
 """

@@ -51,6 +51,10 @@ class Taxonomy:
     path: str  # checklist archive, folder or table; relative to the recipe's folder
     columns: dict[str, str] = field(default_factory=dict)  # term -> column, for a loose table
     constants: dict[str, str] = field(default_factory=dict)  # term -> value of every row
+    checklist_key: str = (
+        ""  # GBIF's key of the checklist whose ids these are; rows with its keys resolve by them
+    )
+    mapping: str = ""  # table of two columns: GBIF backbone key, id here; rows with old keys resolve through it
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,15 @@ class Geoprivacy:
 
 
 @dataclass(frozen=True)
+class Names:
+    """How names are resolved."""
+
+    min_score: float = 0.80  # 0 to 1; where the curve of the benchmark names_accuracy puts it
+    language: str = "en"  # of vernacular names, ISO 639
+    vernacular_from_higher: bool = False  # a taxon without one takes its genus's or family's
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What enters the data."""
 
@@ -140,7 +153,6 @@ class Recipe:
     name: str
     title: str = ""  # heading of the card
     licence: str = "CC0-1.0"  # of the compilation; every picture keeps its own
-    language: str = "en"  # of vernacular names
     memory_limit: str = "2GB"  # for DuckDB
     source: tuple[Source, ...] = ()
     taxonomy: tuple[Taxonomy, ...] = ()
@@ -149,6 +161,7 @@ class Recipe:
     pixels: Pixels = Pixels()
     dedup: Dedup = Dedup()
     geoprivacy: Geoprivacy = Geoprivacy()
+    names: Names = Names()
     verdict: Verdict = Verdict()
     shard: Shard = Shard()
     sample: Sample | None = None
@@ -211,6 +224,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("pixels.max_megapixels", recipe.pixels.max_megapixels, 1, 2000),
         ("dedup.near_max_bits", recipe.dedup.near_max_bits, 0, dedup.MAX_EXACT_BITS),
         ("dedup.burst_s", recipe.dedup.burst_s, 0, 86_400),
+        ("names.min_score", recipe.names.min_score, 0.0, 1.0),
         ("verdict.min_side_px", recipe.verdict.min_side_px, 1, 20000),
         ("shard.n_buckets", recipe.shard.n_buckets, 1, 999_999),
         ("shard.rows_per_group", recipe.shard.rows_per_group, 1, 10_000),

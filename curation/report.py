@@ -21,6 +21,8 @@ from catalog import artifact, sql
 from catalog.artifact import MANIFEST, Artifact
 
 if TYPE_CHECKING:
+    import duckdb
+
     from curation.recipe import Recipe
 
 Made = Mapping[str, list[Artifact]]
@@ -35,11 +37,9 @@ RULES_SQL = """
 select coalesce(match_rule, 'unresolved: ' || match_reason) as rule, count(*) as n
 from label group by rule order by n desc, rule
 """
-EXPLAIN_SQL = """
-select l.*, m.verbatimScientificName from label l
-join (select distinct lineage, verbatimScientificName from media) m using (lineage)
-where lower(m.verbatimScientificName) like lower($name) || '%' or lower(l.canonicalName) = lower($name)
-order by l.lineage limit 20
+PROBLEMS_SQL = """
+select problem, count(*) as n, min(coalesce(taxonID, '-') || ' ' || coalesce(detail, '')) as example
+from problem group by problem order by problem
 """
 
 
@@ -64,6 +64,13 @@ def stage_done(root: Path, stage: str, made: list[Artifact], n_new: int, seconds
             "seconds": round(seconds, 3),
         },
     )
+
+
+def problems(con: duckdb.DuckDBPyConnection, taxon: Artifact) -> None:
+    """Say what is not sound in a taxonomy that was loaded; the whole list lies beside it."""
+    path = taxon.path("problem.parquet")
+    for problem, n, example in sql.query(con, PROBLEMS_SQL, problem=path).rows():
+        say(f"            {taxon.manifest['params']['name']}: {n:,} {problem}, such as {example}")
 
 
 def note_run(root: Path, name: str, made: Made, n_made: int) -> None:
@@ -152,24 +159,6 @@ def show_sql(module: str) -> None:
     for name, text in vars(loaded).items():
         if name.isupper() and isinstance(text, str) and "select" in text:
             say(f"-- {module}.{name}\n{text.strip()}\n")
-
-
-def explain(made: Made, name: str) -> None:
-    """Say how lineages that carry a name were resolved."""
-    con = sql.connect()
-    rows = sql.query(con, EXPLAIN_SQL, {"name": name}, label=made["label"][0].paths[0],
-                     media=made["media"][0].paths[0]).table().to_pylist()  # fmt: skip
-    con.close()
-    if not rows:
-        raise ValueError(f"no media row of this recipe carries the name {name!r}")
-    for row in rows:
-        lineage = " > ".join(
-            row[r] or "-" for r in ("kingdom", "phylum", "class", "order", "family", "genus")
-        )
-        say(f"{row['verbatimScientificName']}\n  is       {row['canonicalName'] or 'unresolved'}"
-            f" ({row['taxonRank'] or '-'}) {lineage}\n  rule     {row['match_rule'] or '-'}"
-            f"  score {row['match_score']}  reason {row['match_reason'] or '-'}"
-            f"\n  taxon    {row['taxonID'] or '-'} in {row['taxonomy'] or '-'}")  # fmt: skip
 
 
 def new_recipe(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 In   media, label, vernacular, fetch, phash, dedup, geoprivacy, verdict, and the bytes
 Out  `data/<release>/<3 digits>/<split>-<6 digits>.parquet` (schema.DATA),
-     `metadata/<release>/{catalog,rejects,taxa}-000000.parquet`, `citations.csv`, `README.md`
+     `metadata/<release>/{catalog,rejects,taxa,conflicts}-000000.parquet`, `citations.csv`, `README.md`
 
 A file is a bucket of a seeded hash of uuid, its rows in hash order: that is the shuffle, done once,
 so an update rewrites rows inside buckets and leaves the rest alone. Picture bytes stay uncompressed.
@@ -99,6 +99,32 @@ select * exclude (keep, redistributable) from verdict where not keep
 order by archive, source_table, source_row, media_index
 """
 
+CONFLICTS_SQL = """
+with stated as (
+  select lineage, min(verbatimScientificName) as verbatimScientificName, any_value(source) as source,
+    any_value(kingdom) as kingdom, any_value(family) as family, any_value(genus) as genus,
+    any_value(species) as species, count(*) as n_rows
+  from media where reject_reason is null group by lineage
+),
+compared as (
+  select s.*, n.canonicalName, n.kingdom as our_kingdom, n.family as our_family, n.species as our_species,
+    n.match_rule, n.match_reason, n.match_score,
+    case
+      when n.match_rule is null then 'unresolved'
+      when n.match_rule = 'provider' then null
+      when lower(s.kingdom) <> lower(n.kingdom) then 'kingdom'
+      when n.match_rule = 'higher_rank' and (s.species is not null or s.genus is not null) then 'less_precise'
+      when n.match_rule in ('variant', 'fuzzy') then 'spelling'
+      when lower(s.species) <> lower(n.species) and contains(s.species, ' ')
+        then case when n.match_rule = 'synonym' then 'synonym' else 'other_taxon' end
+      when lower(s.genus) <> lower(n.genus) then case when n.match_rule = 'synonym' then 'synonym' else 'moved' end
+      when lower(s.family) <> lower(n.family) then 'moved'
+    end as cause
+  from stated s join label n using (lineage)
+)
+select * from compared where cause is not null order by cause, lineage
+"""
+
 CITATIONS_SQL = """
 select datasetKey, any_value(coalesce(datasetName, '')) as datasetName, count(*) as n_images
 from catalog where keep and datasetKey is not null group by datasetKey order by datasetKey
@@ -137,8 +163,11 @@ def tables(
     sql.query(con, BROWSE_SQL, catalog=joined).copy_to(meta / "catalog-000000.parquet", 20_000)
     sql.query(con, TAXA_SQL, catalog=joined).copy_to(meta / "taxa-000000.parquet")
     sql.query(con, REJECTS_SQL, verdict=inputs["verdict"]).copy_to(meta / "rejects-000000.parquet")
+    sql.query(con, CONFLICTS_SQL, media=inputs["media"], label=inputs["label"]).copy_to(
+        meta / "conflicts-000000.parquet"
+    )
     sql.query(con, PLAN_SQL, params, catalog=joined).copy_to(plan, 10_000)
-    for table in (schema.CATALOG, schema.TAXA, schema.REJECTS):
+    for table in (schema.CATALOG, schema.TAXA, schema.REJECTS, schema.CONFLICTS):
         artifact.check(meta / f"{table.name}-000000.parquet", table)
     rows = sql.query(con, CITATIONS_SQL, catalog=joined).rows()
     lines = ["datasetKey,datasetName,n_images", *(f"{_cell(k)},{_cell(n)},{c}" for k, n, c in rows)]

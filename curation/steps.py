@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
-from curation import dedup, geoprivacy, media, verdict
+from curation import dedup, geoprivacy, media, report, verdict
 from curation.recipe import Source
 from curation.sources import bioscan, eol, fathomnet, gbif, own
-from curation.taxonomy import backbone, resolve, vernacular
+from curation.taxonomy import backbone, candidates, resolve, vernacular
 from curation.workshop import Build, Made, scratch, sha256
 
 
@@ -66,7 +66,7 @@ def _source(build: Build, item: Source) -> Artifact:
 
 
 def taxon(build: Build, _: Made) -> list[Artifact]:
-    """One artifact per taxonomy: its names and its vernacular names."""
+    """One artifact per taxonomy: its names, its vernacular names, and what is not sound in it."""
     made = []
     for item in build.recipe.taxonomy:
         params = {"name": item.name, "columns": item.columns, "constants": item.constants}
@@ -74,19 +74,33 @@ def taxon(build: Build, _: Made) -> list[Artifact]:
         def write(folder: Path, item: Any = item) -> dict[str, Any]:
             work_dir = build.root / "tmp" / folder.name
             with scratch(work_dir):
-                names, common = backbone.taxon(
+                found = backbone.taxon(
                     build.con, name=item.name, path=build.path(item.path), work_dir=work_dir,
                     columns=item.columns, constants=item.constants)  # fmt: skip
-                names.copy_to(folder / "taxon.parquet")
-                common.copy_to(folder / "vernacular.parquet")
-            n_rows = artifact.check(folder / "taxon.parquet", schema.TAXON)
-            return {"rows": n_rows, "vernacular": artifact.check(folder / "vernacular.parquet",
-                                                                 schema.VERNACULAR)}  # fmt: skip
+                found.names.copy_to(folder / "taxon.parquet")
+                found.common.copy_to(folder / "vernacular.parquet")
+                found.problems.copy_to(folder / "problem.parquet")
+            tables = {
+                "rows": schema.TAXON,
+                "vernacular": schema.VERNACULAR,
+                "problem": schema.PROBLEM,
+            }
+            return {name: artifact.check(folder / f"{table.name}.parquet", table)
+                    for name, table in tables.items()}  # fmt: skip
 
-        made.append(
-            build.make("taxon", 1, params, [sha256(build.root, build.path(item.path))], write)
-        )
+        done = build.make("taxon", 1, params, [sha256(build.root, build.path(item.path))], write)
+        report.problems(build.con, done)
+        made.append(done)
     return made
+
+
+def authorities(build: Build) -> list[candidates.Authority]:
+    """The loaded taxonomies, best first, and whose keys they answer to."""
+    return [
+        candidates.Authority(item.name, item.checklist_key,
+                             build.path(item.mapping) if item.mapping else None)
+        for item in build.recipe.taxonomy
+    ]  # fmt: skip
 
 
 def media_(build: Build, made: Made) -> list[Artifact]:
@@ -102,22 +116,33 @@ def media_(build: Build, made: Made) -> list[Artifact]:
 
 def label(build: Build, made: Made) -> list[Artifact]:
     """Resolved lineages."""
-    names = [item.name for item in build.recipe.taxonomy]
-    return [build.make_table(
-        schema.LABEL, 1, {"precedence": names}, [*made["media"], *made["taxon"]],
-        lambda: resolve.label(build.con, media=made["media"][0].paths[0],
-                              taxon=[a.path("taxon.parquet") for a in made["taxon"]],
-                              precedence=names))]  # fmt: skip
+    items, least = build.recipe.taxonomy, build.recipe.names.min_score
+    maps = [sha256(build.root, build.path(item.mapping)) if item.mapping else "" for item in items]
+    params = {"precedence": [item.name for item in items], "min_score": least, "mappings": maps,
+              "checklists": [item.checklist_key for item in items]}  # fmt: skip
+
+    def write(folder: Path) -> dict[str, Any]:
+        path, work_dir = folder / "part-000000.parquet", build.root / "tmp" / folder.name
+        with scratch(work_dir):
+            resolve.label(build.con, media=made["media"][0].paths[0], work_dir=work_dir, min_score=least,
+                          taxon=[a.path("taxon.parquet") for a in made["taxon"]],
+                          authorities=authorities(build)).copy_to(path)  # fmt: skip
+        return {"rows": artifact.check(path, schema.LABEL)}
+
+    reads = [a.address for a in (*made["media"], *made["taxon"])]
+    return [build.make("label", 1, params, reads, write)]
 
 
 def vernacular_(build: Build, made: Made) -> list[Artifact]:
     """Vernacular names in use."""
-    language = build.recipe.language
+    how = build.recipe.names
+    params: dict[str, Any] = {"language": how.language, "higher": how.vernacular_from_higher}
     return [build.make_table(
-        schema.VERNACULAR, 1, {"language": language}, [*made["label"], *made["taxon"]],
+        schema.VERNACULAR, 1, params, [*made["label"], *made["taxon"]],
         lambda: vernacular.vernacular(
-            build.con, label=made["label"][0].paths[0], language=language,
-            names=[a.path("vernacular.parquet") for a in made["taxon"]]))]  # fmt: skip
+            build.con, label=made["label"][0].paths[0], **params,
+            names=[a.path("vernacular.parquet") for a in made["taxon"]],
+            taxon=[a.path("taxon.parquet") for a in made["taxon"]]))]  # fmt: skip
 
 
 PICTURE_SQL = """

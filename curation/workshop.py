@@ -95,7 +95,7 @@ def check_places(recipe: Recipe) -> None:
         (f"{kind} {item.name!r}", text)
         for kind in ("source", "taxonomy", "benchmark")
         for item in getattr(recipe, kind)
-        for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images")))
+        for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images", "mapping")))
         if text and "://" not in text
     ]  # fmt: skip
     missing = [

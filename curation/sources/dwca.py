@@ -8,7 +8,6 @@ into shape. Source: Darwin Core text guide, https://dwc.tdwg.org/text/.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ MEDIA_ROWS = (
     "http://rs.gbif.org/terms/1.0/Image",
     "http://eol.org/schema/media/Document",
 )
+NO_ROWS = pa.schema([("source_row", pa.int64()), ("fields", pa.list_(pa.string()))]).empty_table()
 VERNACULAR = "http://rs.gbif.org/terms/1.0/VernacularName"
 
 
@@ -214,12 +214,16 @@ def loose_table(
     `rename` maps a term to the column that holds it, `constants` a term to the value of every row.
     """
     start = box.read_start(member)
-    encoding = "UTF-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
+    encoding = landing.encoding_of(box, member)
     text = start.decode(encoding, "replace").replace("\0", "").lstrip("\ufeff\r\n")
     head = re.split("[\r\n]", text, maxsplit=1)[0]
-    delimiter = max("\t", ",", ";", "|", key=head.count)
-    shape = landing.Shape(encoding, delimiter, "" if delimiter == "\t" else '"', "\n", 1)
-    names = next(csv.reader([head], delimiter=delimiter), [])
+    open_tree = "\t|\t" in head  # Open Tree's tables are split by tab, bar, tab
+    delimiter = "\t|\t" if open_tree else max("\t", ",", ";", "|", key=head.count)
+    shape = landing.Shape(encoding, delimiter, "" if "\t" in delimiter else '"', "\n", 1)
+    split = (
+        head.split(delimiter) if open_tree else next(csv.reader([head], delimiter=delimiter), [])
+    )
+    names = [name.strip("\t| ") if open_tree else name for name in split]
     columns = {name.strip().rpartition(":")[2]: i for i, name in enumerate(names)}
     for term, column in (rename or {}).items():
         if column not in columns:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from catalog import schema, sql
 from curation.sources import boxes, dwca
-from curation.taxonomy import lineage
+from curation.taxonomy import lineage, nodes
 
 MANIFEST_SQL = """
 select $table as source_table, source_row,
@@ -148,10 +148,19 @@ def eol(
         raise ValueError(
             f"{path} holds neither a media manifest (CSV) nor a harvest archive (meta.xml)"
         )
-    pages = lineage.no_lineage() if hierarchy is None else lineage.walked(con, hierarchy, work_dir)
+    pages = (
+        lineage.no_lineage()
+        if hierarchy is None
+        else _walked(con, nodes.loose(hierarchy, work_dir), work_dir)
+    )
     parts = [_manifest(con, box, member, work_dir) for member in members]
     return sql.query(con, SQL, {"archive": archive}, manifest=parts, lineage=pages,
                      blank=schema.SOURCE.empty())  # fmt: skip
+
+
+def _walked(con: duckdb.DuckDBPyConnection, taxa: dwca.Table, work_dir: Path) -> Path:
+    node = nodes.from_table(con, taxa, work_dir / "node.parquet")
+    return lineage.lineage(con, node, work_dir)[0]
 
 
 def _manifest(con: duckdb.DuckDBPyConnection, box: boxes.Box, member: str, work_dir: Path) -> Path:
@@ -173,7 +182,7 @@ def _harvest(con: duckdb.DuckDBPyConnection, name: str, path: Path, work_dir: Pa
     media, taxa = archive.first(*dwca.MEDIA_ROWS), archive.first(dwca.TAXON)
     if media is None or taxa is None:
         raise ValueError(f"{path} is no harvest archive: it needs a media table and a taxon table")
-    tree = lineage.walked_table(con, taxa, work_dir)
+    tree = _walked(con, taxa, work_dir)
     agents = archive.first(agent_row)
     agent = pa.schema([("id", pa.string()), ("name", pa.string())]).empty_table()
     if agents is not None:

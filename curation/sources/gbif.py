@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from catalog import schema, sql
 from curation.sources import boxes, dwca, snapshot
@@ -157,8 +156,7 @@ order by archive, source_table, source_row, media_index
 ASSOCIATED_SQL = "select count(*) > 0 from occurrence where associatedMedia is not null"
 
 IMAGE_ROW = "http://rs.gbif.org/terms/1.0/Image"
-_NO_ROWS = pa.schema([("source_row", pa.int64()), ("fields", pa.list_(pa.string()))]).empty_table()
-_NO_MEDIA = dwca.Table(dwca.MEDIA_ROWS[0], "multimedia", _NO_ROWS, {}, {}, 0, False)
+_NO_MEDIA = dwca.Table(dwca.MEDIA_ROWS[0], "multimedia", dwca.NO_ROWS, {}, {}, 0, False)
 
 _OCCURRENCE_TERMS = {
     "key": "gbifID id", "class_": "class", "order_": "order",
@@ -290,7 +288,7 @@ def _no_occurrence(con: duckdb.DuckDBPyConnection, work_dir: Path) -> Path:
     names = (*_OCCURRENCE_TERMS, *_OCCURRENCE_PLAIN)
     params = {"at": dict.fromkeys(names, none), "n_columns": 0, "exact": False}
     work_dir.mkdir(parents=True, exist_ok=True)
-    sql.query(con, OCCURRENCE_SQL, params, occurrence=_NO_ROWS).copy_to(
+    sql.query(con, OCCURRENCE_SQL, params, occurrence=dwca.NO_ROWS).copy_to(
         work_dir / "occurrence.parquet"
     )
     return work_dir / "occurrence.parquet"

@@ -61,6 +61,28 @@ def land(box: Box, members: list[str], shape: Shape, work_dir: Path) -> Path:
     return target
 
 
+def encoding_of(box: Box, member: str) -> str:
+    """UTF-8 or UTF-16 where a file without a stated encoding is that, else Windows-1252 (Latin-1).
+
+    Windows-1252 is told in the log: it gives every byte a letter, also a wrong one.
+    """
+    if box.read_start(member, 2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "UTF-16"
+    decoder, n_in, most = codecs.getincrementaldecoder("utf-8")(), 0, box.most_bytes(member)
+    try:
+        with box.open(member) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                n_in += len(chunk)
+                if n_in > most:
+                    break  # a bomb: whoever lands it says so
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        _log.warning("%s: %s is not UTF-8; it is read as Windows-1252 (Latin-1)", box.path, member)
+        return "cp1252"
+    return "UTF-8"
+
+
 def _tag(*parts: object) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 

@@ -1,8 +1,13 @@
-"""Taxon tables with parents -> one row per name with its rank-labelled lineage.
+"""Tables of names with parents -> one row per name with its accepted taxon and rank-labelled lineage.
 
-Ranks are rebuilt from the top: roots first, then their children, each taxon once, carrying the
-names above it. A parent that is not in the table makes a root; taxa on a cycle are never reached
-and keep only the ranks their row states.
+In   node rows (see NODE): ids as the taxonomy gives them, names as they are written
+Out  the columns of `COLUMNS`, and a table of problems: what was not sound, and where
+
+Ranks are rebuilt from the top: only taxa that have children are walked, roots first, each once; a
+name then takes the lineage of its parent and itself. A parent that is not in the table makes a
+root. Taxa on a cycle are never reached and keep only the ranks their row states. A synonym is
+followed to its accepted taxon through other synonyms, and carries that taxon's lineage; a synonym
+that leads nowhere, or in a circle, is kept but has no `name_key`: nothing can be matched to it.
 """
 
 from __future__ import annotations
@@ -13,36 +18,98 @@ import duckdb
 import pyarrow as pa
 
 from catalog import sql
-from curation.sources import boxes, dwca
-from curation.taxonomy import names
+from curation.taxonomy import keys
 
-NODE_SQL = """
-select
-  said(fields, $at.taxonID) as taxonID,
-  said(fields, $at.parentNameUsageID) as parentNameUsageID,
-  coalesce(said(fields, $at.acceptedNameUsageID),   -- in ColDP a synonym's parent is its taxon
-    case when $coldp and contains(lower(said(fields, $at.taxonomicStatus)), 'synonym')
-         then said(fields, $at.parentNameUsageID) end) as acceptedNameUsageID,
-  nullif(lower(said(fields, $at.taxonRank)), 'unranked') as taxonRank,
-  lower(said(fields, $at.taxonomicStatus)) as taxonomicStatus,
-  said(fields, $at.scientificName) as scientificName,
-  said(fields, $at.canonicalName) as canonicalName,
-  said(fields, $at.scientificNameAuthorship) as scientificNameAuthorship,
-  said(fields, $at.kingdom) as kingdom, said(fields, $at.phylum) as phylum,
-  said(fields, $at.class_) as "class", said(fields, $at.order_) as "order",
-  said(fields, $at.family) as family, said(fields, $at.genus) as genus,
-  said(fields, $at.eolID) as eolID
-from node
+NODE = (
+    "taxonID parentNameUsageID acceptedNameUsageID taxonRank taxonomicStatus scientificName "
+    "canonicalName scientificNameAuthorship kingdom phylum class order family genus "
+    "nomenclaturalCode eolID source_row"
+).split()
+COLUMNS = (
+    "taxonID parentNameUsageID acceptedNameUsageID taxonRank taxonomicStatus scientificName "
+    "canonicalName scientificNameAuthorship nomenclaturalCode name_key stem_key eolID "
+    "kingdom phylum class order family genus species"
+).split()
+_RANK_WORDS = {
+    "sp.": "species", "sp": "species", "ssp.": "subspecies", "ssp": "subspecies", "subsp.": "subspecies",
+    "infraspecificname": "infraspecific_name", "var.": "variety", "varietas": "variety", "f.": "form",
+    "forma": "form", "regnum": "kingdom", "divisio": "phylum", "division": "phylum", "classis": "class",
+    "ordo": "order", "familia": "family", "fam.": "family", "gen.": "genus", "no rank": "unranked",
+    "no rank - terminal": "unranked", "": "unranked",
+}  # fmt: skip
+_RANKS = """
+ domain realm superkingdom kingdom subkingdom infrakingdom superphylum phylum subphylum infraphylum parvphylum
+ microphylum gigaclass megaclass superclass class subclass infraclass subterclass parvclass magnorder
+ superorder order nanorder hyporder suborder infraorder parvorder minorder superfamily epifamily family
+ subfamily infrafamily supertribe tribe subtribe infratribe suprageneric_name supergenus genus subgenus
+ infragenus supersection section subsection superseries series subseries infrageneric_name
+ species_aggregate species_group species_subgroup species infraspecific_name grex subspecies cultivar_group
+ convariety infrasubspecific_name proles natio aberration morph supervariety variety subvariety
+ superform form subform pathovar biovar chemovar morphovar phagovar serovar chemoform forma_specialis
+ lusus cultivar mutatio strain other unranked cohort subcohort supercohort infracohort epiclass
+ falanx megafamily grandfamily hyperfamily grandorder mirorder superdivision subdivision varietas
+ genotype isolate serogroup serotype clade biotype subgroup division
+""".split()
+_ACCEPTED = ("accepted", "valid", "provisionally accepted", "provisionally_accepted", "doubtful",
+             "accepted name", "provisional", "current")  # fmt: skip
+_SYNONYMS = ("synonym", "homotypic_synonym", "heterotypic_synonym", "proparte_synonym", "misapplied",
+             "ambiguous synonym", "ambiguous_synonym", "homotypic synonym", "heterotypic synonym",
+             "objective synonym", "subjective synonym", "junior synonym", "pro parte synonym",
+             "invalid", "unaccepted", "not accepted", "includes", "equivalent name",
+             "junior subjective synonym", "junior objective synonym", "authority",
+             "genbank synonym", "misspelling", "basionym", "replaced", "unavailable")  # fmt: skip
+
+CLEAN_SQL = """
+with one as (
+  select *, row_number() over (partition by taxonID order by source_row) as nth
+  from node where taxonID is not null and scientificName is not null
+),
+ranked as (
+  select * exclude (nth, taxonRank, taxonomicStatus),
+    coalesce(r.word, lower(taxonRank)) as taxonRank,
+    replace(lower(taxonomicStatus), '  ', ' ') as said_status,
+    nullif(acceptedNameUsageID, taxonID) as pointed
+  from one left join rank_word r on r.given = lower(taxonRank) where nth = 1
+)
+select * exclude (said_status, pointed, canonicalName, acceptedNameUsageID, given, word)
+    replace (nullif(taxonRank, 'unranked') as taxonRank,
+             nullif(parentNameUsageID, taxonID) as parentNameUsageID,
+             coalesce(upper(nomenclaturalCode), case kingdom when 'Animalia' then 'ICZN'
+               when 'Plantae' then 'ICN' when 'Fungi' then 'ICN' when 'Chromista' then 'ICN'
+               when 'Bacteria' then 'ICNP' when 'Archaea' then 'ICNP' when 'Viruses' then 'ICVCN'
+               end) as nomenclaturalCode),
+  case when canonicalName is not null and not regexp_matches(canonicalName, '[^A-Za-z -]')
+       then canonicalName end as canonicalName,
+  coalesce(said_status, case when pointed is not null then 'synonym' else 'accepted' end)
+    as taxonomicStatus,
+  case when list_contains($accepted, said_status) then null else pointed end as pointed,
+  coalesce(list_contains($synonyms, said_status), false) or pointed is not null
+    and not coalesce(list_contains($accepted, said_status), false) as is_synonym,
+  said_status is not null and not list_contains($accepted, said_status)
+    and not list_contains($synonyms, said_status) as odd_status
+from ranked
 """
 
-SQL = """
-with recursive named as (
-  select n.* replace (coalesce(n.canonicalName, c.canonical, n.scientificName) as canonicalName),
-    coalesce(n.scientificNameAuthorship, c.authorship) as authorship
-  from node n left join canonical c on c.scientificName = n.scientificName
-  where n.taxonID is not null and n.scientificName is not null
+TEXT_SQL = """
+select distinct scientificName as text, null::varchar as genus from clean where canonicalName is null
+"""
+
+ACCEPTED_SQL = """
+with recursive chain as (
+  select taxonID, pointed as goal, 1 as hops from clean where is_synonym and pointed is not null
+    and pointed in (select taxonID from clean where is_synonym)
+  union all
+  select c.taxonID, s.pointed, hops + 1 from chain c join clean s on s.taxonID = c.goal
+  where s.is_synonym and s.pointed is not null and hops < 16
+)
+select taxonID, max_by(goal, hops) as accepted, max(hops) as hops from chain group by taxonID
+"""
+
+WALK_SQL = """
+with recursive inner_taxon as (
+  select c.taxonID, c.parentNameUsageID, c.taxonRank, c.canonicalName from named c
+  where not c.is_synonym and c.taxonID in (select parentNameUsageID from clean)
 ),
-one as (select * from named qualify row_number() over (partition by taxonID order by scientificName) = 1),
 walk as (
   select taxonID,
     case when taxonRank = 'kingdom' then canonicalName end as kingdom,
@@ -52,9 +119,9 @@ walk as (
     case when taxonRank = 'family' then canonicalName end as family,
     case when taxonRank = 'genus' then canonicalName end as genus,
     case when taxonRank = 'species' then canonicalName end as species
-  from one
-  where parentNameUsageID is null or parentNameUsageID = taxonID
-    or not exists (select 1 from one up where up.taxonID = one.parentNameUsageID)
+  from inner_taxon t
+  where parentNameUsageID is null
+    or not exists (select 1 from inner_taxon up where up.taxonID = t.parentNameUsageID)
   union all
   select n.taxonID,
     case when n.taxonRank = 'kingdom' then n.canonicalName else w.kingdom end,
@@ -64,83 +131,125 @@ walk as (
     case when n.taxonRank = 'family' then n.canonicalName else w.family end,
     case when n.taxonRank = 'genus' then n.canonicalName else w.genus end,
     case when n.taxonRank = 'species' then n.canonicalName else w.species end
-  from walk w join one n on n.parentNameUsageID = w.taxonID and n.taxonID <> w.taxonID
+  from walk w join inner_taxon n on n.parentNameUsageID = w.taxonID
 )
-select n.taxonID, n.parentNameUsageID, n.acceptedNameUsageID, n.taxonRank, n.taxonomicStatus,
-  n.scientificName, n.canonicalName, n.authorship as scientificNameAuthorship, n.eolID,
-  coalesce(w.kingdom, n.kingdom) as kingdom,
-  coalesce(w.phylum, n.phylum) as phylum,
-  coalesce(w."class", n."class") as "class",
-  coalesce(w."order", n."order") as "order",
-  coalesce(w.family, n.family) as family,
-  coalesce(w.genus, n.genus) as genus,
-  w.species
-from one n left join walk w using (taxonID)
-order by n.taxonID
+select * from walk
 """
 
-_TERMS = {
-    "taxonID": "taxonID ID id", "parentNameUsageID": "parentNameUsageID parentID",
-    "acceptedNameUsageID": "acceptedNameUsageID", "taxonRank": "taxonRank rank",
-    "taxonomicStatus": "taxonomicStatus status", "scientificName": "scientificName",
-    "canonicalName": "canonicalName", "scientificNameAuthorship": "scientificNameAuthorship authorship",
-    "kingdom": "kingdom", "phylum": "phylum", "class_": "class", "order_": "order", "family": "family",
-    "genus": "genus", "eolID": "eolID EOLid",
-}  # fmt: skip
-
-
-def walked(con: duckdb.DuckDBPyConnection, path: Path, work_dir: Path) -> Path:
-    """The lineage table of a loose taxon table (taxon.tab, Taxon.tsv), as parquet."""
-    if not path.exists():
-        raise ValueError(f"{path} does not exist; check the taxonomy paths in the recipe")
-    box = boxes.Box(path.parent, (path.name,))
-    return walked_table(con, dwca.loose_table(box, path.name, dwca.TAXON, work_dir), work_dir)
-
-
-def walked_table(con: duckdb.DuckDBPyConnection, table: dwca.Table, work_dir: Path) -> Path:
-    """The lineage table of a taxon table, as parquet in `work_dir`. ValueError without its columns."""
-    con.execute(dwca.MACROS)
-    at = table.at(**_TERMS)
-    if at["taxonID"]["i"] is None or at["scientificName"]["i"] is None:
-        raise ValueError(
-            f"{table.name} has no columns taxonID and scientificName: {sorted(table.columns)}"
-        )
-    work_dir.mkdir(parents=True, exist_ok=True)
-    node_path, target = (
-        work_dir / f"node-{table.name}.parquet",
-        work_dir / f"tree-{table.name}.parquet",
-    )
-    for made in (node_path, target):
-        made.parent.mkdir(parents=True, exist_ok=True)
-    sql.query(con, NODE_SQL, {"at": at, "coldp": "parentID" in table.columns},
-              node=table.input).copy_to(node_path)  # fmt: skip
-    sql.query(con, SQL, node=node_path, canonical=canonical_names(con, node_path)).copy_to(target)
-    return target
-
-
-def canonical_names(con: duckdb.DuckDBPyConnection, node_path: Path) -> pa.Table:
-    """Canonical form and authorship of every name that comes without its canonical form."""
-    rows = sql.query(con, MISSING_SQL, node=node_path).table().column("scientificName").to_pylist()
-    parsed = [names.parse(text) for text in rows]
-    return pa.table(
-        {
-            "scientificName": pa.array(rows, pa.string()),
-            "canonical": pa.array([name.canonical for name in parsed], pa.string()),
-            "authorship": pa.array([name.authorship for name in parsed], pa.string()),
-        }
-    )
-
-
-MISSING_SQL = """
-select distinct scientificName from node
-where canonicalName is null and scientificName is not null order by scientificName
+NAMED_SQL = """
+select c.* replace (coalesce(c.canonicalName, p.canonical, case when p.note is null or p.note = 'not_a_name'
+      then c.scientificName end) as canonicalName,
+    coalesce(c.scientificNameAuthorship, p.authorship) as scientificNameAuthorship,
+    coalesce(c.taxonRank, p.rank, case len(string_split(coalesce(c.canonicalName, p.canonical), ' '))
+      when 2 then 'species' when 3 then 'infraspecific_name' end) as taxonRank),
+  p.note is not null and p.note not in ('otu_code', 'virus')      -- "Aus sp. 1" is no name of Aus
+    or p.note is null and not contains(coalesce(c.canonicalName, p.canonical), ' ')
+      and list_contains(['species', 'subspecies', 'variety', 'form'], c.taxonRank) as odd_name,
+  case when is_synonym then coalesce(f.accepted, pointed) end as accepted,
+  coalesce(f.hops, 0) >= 16 as circular
+from clean c left join (select * from read_name where not flagged) p
+  on p.text = c.scientificName and c.canonicalName is null
+left join followed f on f.taxonID = c.taxonID
 """
+
+SQL = """
+with placed as (                -- a synonym stands where its accepted taxon stands
+  select n.*, case when n.is_synonym then a.parentNameUsageID else n.parentNameUsageID end as above,
+    case when n.is_synonym then a.taxonRank else n.taxonRank end as own_rank,
+    case when n.is_synonym then a.canonicalName else n.canonicalName end as own_name,
+    case when n.is_synonym then a.taxonID else n.taxonID end as own_id,
+    not n.is_synonym or (a.taxonID is not null and not n.circular) as sound,
+    a.kingdom as akingdom, a.phylum as aphylum, a."class" as aclass, a."order" as aorder,
+    a.family as afamily, a.genus as agenus
+  from named n
+  left join named a on n.is_synonym and a.taxonID = n.accepted and not a.is_synonym
+)
+select p.taxonID, p.parentNameUsageID, case when p.is_synonym then coalesce(p.accepted, p.pointed) end
+    as acceptedNameUsageID,
+  p.taxonRank, p.taxonomicStatus, p.scientificName, p.canonicalName, p.scientificNameAuthorship,
+  p.nomenclaturalCode,
+  case when sound and not coalesce(p.odd_name, false) then name_key(p.canonicalName) end as name_key,
+  case when sound and not coalesce(p.odd_name, false) then stem_key(p.canonicalName) end as stem_key, p.eolID,
+  case when own_rank = 'kingdom' then own_name else coalesce(w.kingdom, akingdom, p.kingdom) end as kingdom,
+  case when own_rank = 'phylum' then own_name else coalesce(w.phylum, aphylum, p.phylum) end as phylum,
+  case when own_rank = 'class' then own_name else coalesce(w."class", aclass, p."class") end as "class",
+  case when own_rank = 'order' then own_name else coalesce(w."order", aorder, p."order") end as "order",
+  case when own_rank = 'family' then own_name else coalesce(w.family, afamily, p.family) end as family,
+  case when own_rank = 'genus' then own_name
+       else coalesce(w.genus, agenus, case when not p.is_synonym then p.genus end,
+         case when contains(own_name, ' ') and not contains(own_name, 'virus')
+              then string_split(own_name, ' ')[1] end) end as genus,
+  case when own_rank = 'species' then own_name
+       when w.species is not null then w.species
+       when len(string_split(own_name, ' ')) = 3 and not contains(own_name, 'virus')
+         then array_to_string(string_split(own_name, ' ')[1:2], ' ') end as species
+from placed p left join walk w on w.taxonID = p.above
+"""
+
+PROBLEMS_SQL = """
+select taxonID, 'no_id_or_name' as problem, scientificName as detail from node
+where taxonID is null or scientificName is null
+union all
+select taxonID, 'id_repeated', scientificName
+from (select *, row_number() over (partition by taxonID order by source_row) as nth from node
+      where taxonID is not null and scientificName is not null) where nth > 1
+union all
+select taxonID, 'unknown_status', taxonomicStatus from named where odd_status
+union all
+select taxonID, 'unknown_rank', taxonRank from named
+where taxonRank is not null and not list_contains($ranks, taxonRank)
+union all
+select taxonID, 'not_a_name', scientificName from named where odd_name
+union all
+select taxonID, 'parent_missing', parentNameUsageID from named n
+where not is_synonym and parentNameUsageID is not null
+  and not exists (select 1 from named p where p.taxonID = n.parentNameUsageID)
+union all
+select taxonID, 'parent_cycle', parentNameUsageID from named n
+where not is_synonym and taxonID in (select parentNameUsageID from named)
+  and not exists (select 1 from walk w where w.taxonID = n.taxonID)
+union all
+select taxonID, case when circular then 'synonym_cycle'
+    when accepted is null then 'synonym_of_nothing' else 'accepted_missing' end, accepted
+from named n where is_synonym and (circular or not exists
+  (select 1 from named a where a.taxonID = n.accepted and not a.is_synonym))
+union all
+select any_value(taxonID), 'accepted_twice', canonicalName || ' ' || coalesce(scientificNameAuthorship, '')
+from named where not is_synonym
+group by canonicalName, scientificNameAuthorship, kingdom, taxonRank having count(*) > 1
+"""
+
+
+def lineage(
+    con: duckdb.DuckDBPyConnection, node: Path, work_dir: Path, tag: str = "tree"
+) -> tuple[Path, Path]:
+    """The lineage table and the problem table (taxonID, problem, detail) of node rows, as parquet."""
+    con.execute(keys.macros())
+
+    def made(name: str, query: sql.Query) -> Path:
+        path = work_dir / f"{tag}-{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        query.copy_to(path)
+        return path
+
+    words = pa.table({"given": list(_RANK_WORDS), "word": list(_RANK_WORDS.values())})
+    statuses = {"accepted": list(_ACCEPTED), "synonyms": list(_SYNONYMS)}
+    clean = made("clean", sql.query(con, CLEAN_SQL, statuses, node=node, rank_word=words))
+    texts = made("texts", sql.query(con, TEXT_SQL, clean=clean))
+    names = keys.parsed(con, texts, work_dir, tag)
+    followed = made("followed", sql.query(con, ACCEPTED_SQL, clean=clean))
+    named = made(
+        "named", sql.query(con, NAMED_SQL, clean=clean, read_name=names, followed=followed)
+    )
+    walk = made("walk", sql.query(con, WALK_SQL, clean=clean, named=named))
+    tree = made("lineage", sql.query(con, SQL, named=named, walk=walk))
+    params = {"ranks": _RANKS}
+    problems = made(
+        "problems", sql.query(con, PROBLEMS_SQL, params, node=node, named=named, walk=walk)
+    )
+    return tree, problems
 
 
 def no_lineage() -> pa.Table:
     """The lineage table without rows, for sources that come without a hierarchy."""
-    columns = (
-        "taxonID parentNameUsageID acceptedNameUsageID taxonRank taxonomicStatus scientificName "
-        "canonicalName scientificNameAuthorship eolID kingdom phylum class order family genus species"
-    ).split()
-    return pa.schema([(name, pa.string()) for name in columns]).empty_table()
+    return pa.schema([(name, pa.string()) for name in COLUMNS]).empty_table()

@@ -3,6 +3,8 @@
 Canonical is what taxonomies are joined on: Unicode NFC without markup, the genus and lower-case
 epithets only, hybrid signs and rank markers left out. A qualified name (cf., sp., aff.) stands for
 the part that is certain. Nothing is guessed: a string that cannot be a name says so.
+
+This reads one name at a time and reads all of them; `keys.quick` reads the plain ones in SQL.
 """
 
 from __future__ import annotations
@@ -18,18 +20,48 @@ _VIRUS = re.compile(r"(virus|viroid|phage|satellite|prion)(es|s)?\b", re.I)
 _UNINOMIAL = re.compile(r"^[×x]?[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+(-[a-zA-Zß-öø-ÿ]+)*$")
 _EPITHET = re.compile(r"^(\d{1,2}-|[a-z]-)?[a-zß-öø-ÿ]{2,}(-[a-zß-öø-ÿ]+)*$")
 _CAPITALS = re.compile(r"^[A-ZÀ-ÖØ-Þ]{3,}$")
-_MARKERS = {
+_INITIAL = re.compile(r"^[A-Z][a-z]?\.$")
+_CULTIVAR = re.compile(r"\s(cv\.?\s.*|['‘`\"“](?=[^\W\d_])[^'’`\"”]{2,}['’`\"”].*)$")
+MARKERS = {
     "subsp.": "subspecies", "subsp": "subspecies", "ssp.": "subspecies", "ssp": "subspecies",
-    "var.": "variety", "var": "variety", "f.": "form", "fo.": "form", "forma": "form",
-    "subvar.": "subvariety", "morph": "form",
+    "nothosubsp.": "subspecies", "nothossp.": "subspecies", "nssp.": "subspecies",
+    "var.": "variety", "var": "variety", "nothovar.": "variety", "nvar.": "variety",
+    "convar.": "variety", "f.": "form", "fo.": "form", "forma": "form", "form": "form",
+    "subvar.": "subvariety", "subf.": "subform", "morph": "form", "ab.": "aberration", "f.sp.": "form",
 }  # fmt: skip
-_UNCERTAIN = {"cf.", "cf", "aff.", "aff", "nr.", "nr", "?", "near", "affin."}
-_INDETERMINATE = {"sp.", "sp", "spp.", "spp", "sp.nov.", "indet.", "indet", "n.sp.", "gen."}
-_PARTICLES = {
+_UNCERTAIN = {"cf.", "cf", "aff.", "aff", "nr.", "nr", "?", "near", "affin.", "cfr.", "cfr"}
+_INDETERMINATE = {"sp.", "sp", "spp.", "spp", "sp.nov.", "indet.", "indet", "n.sp.", "gen.", "species",
+                  "ssp.nov.", "sp.n.", "spec.", "spec"}  # fmt: skip
+_AGGREGATE = {
+    "agg.",
+    "agg",
+    "aggr.",
+    "s.l.",
+    "s.lat.",
+    "s.str.",
+    "sensu",
+    "s.s.",
+    "coll.",
+    "complex",
+    "group",
+    "gr.",
+}
+PARTICLES = {
     "de", "den", "der", "des", "di", "du", "da", "do", "dos", "el", "et", "ex", "in", "la", "le", "van",
     "von", "vom", "zu", "zur", "und", "and", "y", "non", "nec", "sensu", "auct", "emend", "ined", "bis",
-    "agg", "nom", "sp", "spp", "ssp", "cf", "aff",
+    "agg", "nom", "sp", "spp", "ssp", "cf", "aff", "ter", "ten", "af", "av", "del", "della", "dal", "hort",
+    "fil", "apud", "var", "subsp", "or", "of", "the", "with", "incl", "near", "nr", "indet", "gen", "zum",
 }  # fmt: skip
+# words of plain speech: a text that holds one names something, but not by a scientific name
+WORDS = frozenset("""
+ animal animals ant ants ape bat bats bear bee bees beetle beetles bird birds bug bugs butterfly cat
+ crab crabs creature deer dog dolphin duck egg eggs empty fish fishes flower flowers fly frog frogs
+ fungi fungus giant grass human humans insect insects larva larvae leaf leaves lizard mammal mammals
+ marine microbe monkey moss moth moths mushroom nest none object organism organisms owl person plant
+ plants rodent seed seeds shark shell shrimp shrub snail snake specimen spider spiders squirrel
+ stick tree trees turtle unclassified undetermined unidentified unknown vehicle weed whale wild worm
+ worms blank the with from some other
+""".split())  # fmt: skip
 _LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "Æ": "Ae", "Œ": "Oe", "ﬁ": "fi", "ﬂ": "fl"})
 
 
@@ -37,7 +69,8 @@ _LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "Æ": "Ae", "Œ": "Oe", "ﬁ
 class Name:
     """A parsed name: canonical form (None when there is none), authorship, rank by marker, note.
 
-    `note` is None or one of: otu_code, virus, hybrid_formula, uncertain, indeterminate, not_a_name.
+    `note` is None or one of: otu_code, virus, hybrid_formula, uncertain, indeterminate, aggregate,
+    cultivar, epithet_only, abbreviated, not_a_name.
     """
 
     canonical: str | None
@@ -56,8 +89,8 @@ def plain(text: str | None) -> str:
     )
 
 
-def parse(text: str | None) -> Name:
-    """Parse one name string."""
+def parse(text: str | None, genus: str | None = None) -> Name:
+    """Parse one name string; `genus`, stated beside it, completes a bare epithet or an initial."""
     name = plain(text)
     if not name:
         return Name(None, note="not_a_name")
@@ -65,38 +98,80 @@ def parse(text: str | None) -> Name:
         return Name(name.upper(), note="otu_code")
     if name.isupper() and " " in name:
         name = name.capitalize()
-    words = name.replace("×", " × ").split()
+    if _is_speech(name):
+        return Name(None, note="not_a_name")
+    if found := _beside_genus(name, genus):
+        return found
+    bare = _CULTIVAR.sub("", f"{name} ")
+    if bare != f"{name} ":
+        inner = parse(bare)
+        return Name(inner.canonical, inner.authorship, inner.rank, inner.note or "cultivar")
+    words = name.replace("×", " × ").replace("†", " ").split()
     if len(words) > 1 and (words[0] == "×" or (words[0] in "xX" and words[1][:1].isupper())):
         words = words[1:]
-    while words[0].lower() == "candidatus" and len(words) > 1:
+    while words and words[0].lower() in ("candidatus", '"candidatus', "ca.") and len(words) > 1:
         words = words[1:]
+    if not words:
+        return Name(None, note="not_a_name")
     signs = [i for i, word in enumerate(words) if word in ("×", "x", "X") and i > 0]
     if signs and (len(words) == signs[0] + 1 or _looks_like_formula(words, signs[0])):
         return Name(None, note="hybrid_formula")
     words = [word for i, word in enumerate(words) if i not in signs]
+    return _from_genus(words, name)
+
+
+def _is_speech(name: str) -> bool:
+    """True when a word is one of plain speech; a capital inside is an author's (Bird, Wild, Fish)."""
+    words = [word.strip(".,;:()") for word in name.split()]
+    spoken = {word for word in words if word.islower()} | {words[0].lower()}
+    return bool(WORDS & spoken) and not _VIRUS.search(name)
+
+
+def _from_genus(words: list[str], name: str) -> Name:
     genus = words[0].strip(",")
     if _CAPITALS.match(genus):
         genus = genus.capitalize()
+    virus = _VIRUS.search(name)
     if not _UNINOMIAL.match(genus):
-        if _VIRUS.search(name):
+        if virus:
             return Name(name, note="virus")
+        if _INITIAL.match(genus) and len(words) > 1 and _epithet(words[1]):
+            return Name(None, note="abbreviated")
         return Name(None, note="not_a_name")
-    if re.search(r"\b(virus(es)?|viroid|phage|satellite)\b", name):
+    if virus and re.search(r"\b\w*(virus(es)?|viroid|phage|satellite)\b", name):
         return Name(name, note="virus")
     return _with_epithets(genus, words[1:])
 
 
+def _beside_genus(name: str, genus: str | None) -> Name | None:
+    """A bare epithet ("rufipes") or an initial ("C. rufipes") completed by the stated genus."""
+    first, _, rest = name.partition(" ")
+    head = plain(genus).capitalize()
+    if not _UNINOMIAL.match(head):
+        return None
+    if _epithet(first) and first.islower() and (not rest or _epithet(rest.split(" ")[0])):
+        inner = parse(f"{head} {name}")
+        return Name(inner.canonical, inner.authorship, inner.rank, inner.note or "epithet_only")
+    if _INITIAL.match(first) and head.startswith(first[:-1]) and rest:
+        return parse(f"{head} {rest}")
+    return None
+
+
 def _looks_like_formula(words: list[str], sign: int) -> bool:
     after = words[sign + 1]
-    binomial_before = sign >= 2 and bool(_EPITHET.match(words[1]))
+    binomial_before = sign >= 2 and (
+        bool(_EPITHET.match(words[1])) or bool(_INITIAL.match(after)) or after[:1].isupper()
+    )
     return binomial_before and (bool(_EPITHET.match(after)) or after[:1].isupper())
 
 
 def _with_epithets(genus: str, words: list[str]) -> Name:
-    if words and re.match(r"^\([A-ZÀ-Þ][\w-]+\)$", words[0]) and len(words) > 1 and (
-        _EPITHET.match(words[1]) and words[1] not in _PARTICLES
+    if words and re.match(r"^\([A-ZÀ-Þ][\w-]+\.?\)$", words[0]) and len(words) > 1 and (
+        _epithet(words[1])
     ):  # fmt: skip
         words = words[1:]  # a subgenus, not an author
+    if len(words) > 2 and words[0] in ("subgen.", "subg.", "sect.", "ser."):
+        words = words[2:]
     parts, rank, note = [genus], None, None
     i = 0
     while i < len(words) and len(parts) < 3:
@@ -105,9 +180,15 @@ def _with_epithets(genus: str, words: list[str]) -> Name:
         if low in _UNCERTAIN or low in _INDETERMINATE:
             note = "uncertain" if low in _UNCERTAIN else "indeterminate"
             return Name(" ".join(parts), None, rank, note)
-        if low in _MARKERS and len(parts) == 2 and i + 1 < len(words) and _epithet(words[i + 1]):
-            rank, i = _MARKERS[low], i + 1
-            parts.append(words[i])
+        if low in _AGGREGATE:
+            return Name(" ".join(parts), None, rank, "aggregate" if len(parts) > 1 else note)
+        if len(parts) == 1 and _old_epithet(words[i:]):
+            parts.append(low)
+        elif low in MARKERS and len(parts) == 2 and i + 1 < len(words) and (
+            _epithet(words[i + 1]) or (len(low) > 2 and _epithet(words[i + 1].lower()))
+        ):  # fmt: skip
+            rank, i = MARKERS[low], i + 1
+            parts.append(words[i].lower())
         elif _epithet(word):
             parts.append(word.lower())
             rank = "subspecies" if len(parts) == 3 else rank
@@ -115,13 +196,32 @@ def _with_epithets(genus: str, words: list[str]) -> Name:
             break
         i += 1
     rest = words[i:]
+    if len(parts) > 1 and any(word.lower() in ("agg.", "aggr.", "s.l.", "s.lat.") for word in rest):
+        return Name(" ".join(parts), " ".join(rest[:-1]) or None, rank, "aggregate")
+    below = len(parts) == 3 and len(rest) > 1 and rest[0].lower() in MARKERS
+    if below and _epithet(rest[1]):  # a form of a subspecies: the lowest epithet names the taxon
+        return Name(" ".join([*parts[:2], rest[1]]), " ".join(rest[2:]) or None,
+                    MARKERS[rest[0].lower()], None)  # fmt: skip
     if len(parts) == 2:  # an author may stand between the species and the infraspecific epithet
+        last = None
         for j, word in enumerate(rest[:-1]):
-            if word.lower() in _MARKERS and word != "f." and _epithet(rest[j + 1]):
-                return Name(" ".join([*parts, rest[j + 1]]), " ".join(rest[j + 2 :]) or None,
-                            _MARKERS[word.lower()], None)  # fmt: skip
+            if word.lower() in MARKERS and _epithet(rest[j + 1]):
+                last = j
+        if last is not None:
+            return Name(" ".join([*parts, rest[last + 1]]), " ".join(rest[last + 2 :]) or None,
+                        MARKERS[rest[last].lower()], None)  # fmt: skip
+        for j, word in enumerate(rest):
+            if word.lower() in _UNCERTAIN and j + 1 < len(rest) and _epithet(rest[j + 1]):
+                return Name(" ".join(parts), None, rank, "uncertain")
     return Name(" ".join(parts), " ".join(rest) or None, rank, note)
 
 
+def _old_epithet(words: list[str]) -> bool:
+    """A capital epithet as old books print it: "Henrylawsoni (Wells, 1985)"; no author stands so."""
+    return len(words) > 1 and words[1].startswith("(") and _epithet(words[0].lower()) and (
+        words[0][:1].isupper() and len(words[0]) > 3
+    )  # fmt: skip
+
+
 def _epithet(word: str) -> bool:
-    return bool(_EPITHET.match(word)) and word not in _PARTICLES
+    return bool(_EPITHET.match(word)) and word not in PARTICLES

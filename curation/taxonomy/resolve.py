@@ -4,11 +4,20 @@ In   media   one row per media row, with what the provider said (schema.MEDIA)
      taxon   one row per name of the loaded taxonomies (schema.TAXON)
 Out  schema.LABEL: one row per distinct verbatim lineage
 
-A name is looked up by its canonical form, synonyms are followed to their accepted taxon, and a hit
-counts only when its lineage agrees with what was given: the kingdom (after kingdom synonyms) and at
-least one further rank, or nothing further was given and no homonym exists. A name that is not found
-is tried at the given higher ranks. Where no loaded taxonomy covers the row the provider's own
-interpretation is kept as `provider`; everything else is unresolved, with a reason.
+Every name a lineage could mean (`candidates`) is scored as GBIF's species match scores it
+(github.com/gbif/matching-ws): name, authorship, classification, rank and status add up, the distance
+to the runner-up adds up to 5, and the sum is brought to 0 to 1. Where ours differs, it is stricter:
+
+- a taxon of another kingdom than was stated never fits, whatever else agrees;
+- a taxon whose stated ranks speak against it more than for it does not fit, unless the author does;
+- a spelling that is not the name's own needs the stated author, or a family or order, on its side,
+  and no second candidate as near;
+- where name and stated lineage contradict each other neither is believed: nothing is settled;
+- equal names in several kingdoms are no answer, also when only one taxonomy holds each.
+
+What the name does not settle, the stated ranks may: the nearest one whose own lineage agrees. Where
+no loaded taxonomy covers the row the provider's own interpretation is kept as `provider`; everything
+else is unresolved, with a reason.
 """
 
 from __future__ import annotations
@@ -20,202 +29,161 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
-from curation.taxonomy import names
+from curation.taxonomy import candidates, score
+from curation.taxonomy.candidates import Authority, Names
 
-_KINGDOMS = {
-    "metazoa": "Animalia", "viridiplantae": "Plantae", "archaeplastida": "Plantae",
-    "chloroplastida": "Plantae", "eubacteria": "Bacteria", "protista": "Protozoa",
-    "archaebacteria": "Archaea", "virus": "Viruses",
-}  # fmt: skip
+MIN_SCORE = 0.80
 
-LINEAGES_SQL = """
-select lineage, any_value(source) as source, any_value(kingdom) as kingdom,
-  any_value(phylum) as phylum, any_value("class") as "class", any_value("order") as "order",
-  any_value(family) as family, any_value(genus) as genus, any_value(species) as species,
-  any_value(taxonRank) as taxonRank, any_value(coalesce(scientificName, verbatimScientificName)) as verbatimScientificName,
-  any_value(scientificNameAuthorship) as scientificNameAuthorship,
-  any_value(taxonKey) as taxonKey, any_value(checklistKey) as checklistKey
-from media group by lineage order by lineage
+SETTLED_SQL = """
+with why as (                   -- what stood in the way of the name itself
+  select lineage, bool_or(misfit = 'kingdom_conflict') as kingdom_conflict,
+    bool_or(misfit = 'lineage_conflict') as lineage_conflict,
+    bool_or(misfit = 'author_conflict') as author_conflict, bool_or(way_no = 0) as name_known
+  from scored group by lineage
+)
+select w.lineage, w.name_known,
+  case when c.lineage is null then case
+         when name_known and kingdom_conflict and not coalesce(lineage_conflict, false) then 'kingdom_conflict'
+         when name_known and lineage_conflict then 'lineage_conflict'
+         when author_conflict then 'author_conflict' end
+       when c.margin < case when c.way in ('exact', 'key') then 1 else 5 end
+         then case when c.way in ('exact', 'key') then 'homonym' else 'ambiguous' end
+       when c.score < $min_score then 'low_score' end as problem,
+  c.lineage is not null and coalesce(c.margin >= case when c.way in ('exact', 'key') then 1 else 5 end, true)
+    and c.score >= $min_score as settled
+from why w left join chosen c using (lineage)
 """
 
-SQL = """
-with said as (                  -- one row per lineage, names in canonical form
-  select l.* replace (coalesce(k.accepted, l.kingdom) as kingdom),
-    n.canonical as name, n.note, n.authorship, sp.canonical as species_name
-  from lineage l
-  left join kingdom k on k.given = lower(l.kingdom)
-  left join name n on n.text = l.verbatimScientificName
-  left join name sp on sp.text = l.species
+DONE_SQL = """
+select lineage from settled where settled or problem in ('kingdom_conflict', 'lineage_conflict')
+"""
+
+LABEL_SQL = """
+with high as (                  -- a name that contradicts its ranks is not settled by them
+  select l.* from ladder l left join settled s using (lineage)
+  where coalesce(s.problem, '') not in ('kingdom_conflict', 'lineage_conflict')
 ),
-wanted as (                     -- what to look up, most exact first; the given ranks are its context
-  select lineage, canonical, step from (
-    select lineage, unnest([
-      {'canonical': name, 'step': 0}, {'canonical': species_name, 'step': 1},
-      {'canonical': genus, 'step': 2}, {'canonical': family, 'step': 3},
-      {'canonical': "order", 'step': 4}, {'canonical': "class", 'step': 5},
-      {'canonical': phylum, 'step': 6}, {'canonical': kingdom, 'step': 7}], recursive := true)
-    from said)
-  where canonical is not null
+joined as (
+  select s.*, st.problem, coalesce(st.settled, false) as by_name,
+    coalesce(st.settled, false) or h.lineage is not null as by_taxonomy,
+    case when st.settled then c.taxonomy else h.taxonomy end as hit_taxonomy,
+    case when st.settled then c.accepted_id else h.accepted_id end as hit_id,
+    case when st.settled then case c.way when 'exact' then
+           case when c.acceptedNameUsageID is null then 'exact' else 'synonym' end else c.way end
+         when h.lineage is not null then 'higher_rank' end as rule,
+    case when st.settled then c.score when h.lineage is not null then h.score end as score,
+    case when st.settled then c.distance end as match_distance,
+    case when st.settled then concat_ws(' ',
+        case when c.kingdom_says = 1 then 'kingdom' end, case when c.phylum_says = 1 then 'phylum' end,
+        case when c.class_says = 1 then 'class' end, case when c.order_says = 1 then 'order' end,
+        case when c.family_says = 1 then 'family' end, case when c.author_says then 'author' end)
+      end as ranks_agree,
+    case when st.settled then concat_ws(' ',
+        case when c.phylum_says = -1 then 'phylum' end, case when c.class_says = -1 then 'class' end,
+        case when c.order_says = -1 then 'order' end, case when c.family_says = -1 then 'family' end,
+        case when not c.author_says then 'author' end) end as ranks_differ,
+    c.rival_name as runner_up,
+    s.kingdom is not null and (s.source = 'gbif' and s.taxonKey is not null
+      or s.source in ('bioscan', 'own', 'eol')) as has_provider
+  from said s left join settled st using (lineage) left join chosen c using (lineage)
+  left join high h using (lineage)
 ),
-hit as (                        -- every name it could mean, with the accepted taxon behind it
-  select w.lineage, w.step, t.taxonomy, t.taxonID as name_id,
-    t.acceptedNameUsageID is not null as synonym, t.scientificNameAuthorship as name_author,
-    a.*  exclude (taxonomy)
-  from wanted w
-  join taxon t on t.canonicalName = w.canonical
-  join taxon a on a.taxonomy = t.taxonomy and a.taxonID = coalesce(t.acceptedNameUsageID, t.taxonID)
-    and a.acceptedNameUsageID is null
-),
-judged as (
-  select h.*,
-    (case when s.kingdom is null or h.kingdom is null then 0
-          when lower(s.kingdom) = lower(h.kingdom) then 1 else -1 end) as kingdom_says,
-    (s.phylum is not null and h.phylum is not null)::int + (s."class" is not null and h."class" is not null)::int
-      + (s."order" is not null and h."order" is not null)::int
-      + (s.family is not null and h.family is not null)::int
-      + (h.step < 2 and s.genus is not null and h.genus is not null)::int as n_compared,
-    coalesce((lower(s.phylum) = lower(h.phylum))::int, 0) + coalesce((lower(s."class") = lower(h."class"))::int, 0)
-      + coalesce((lower(s."order") = lower(h."order"))::int, 0)
-      + coalesce((lower(s.family) = lower(h.family))::int, 0)
-      + coalesce((h.step < 2 and lower(s.genus) = lower(h.genus))::int, 0) as n_agree,
-    p.rank_no as precedence, s.note,
-    count(distinct h.taxonID) over (partition by h.lineage, h.step, h.taxonomy) as n_homonyms,
-    coalesce(lower(h.name_author) = lower(coalesce(s.scientificNameAuthorship, s.authorship)), false)
-      as author_agrees
-  from hit h join said s using (lineage) join precedence p using (taxonomy)
-),
-allowed as (
-  select *, kingdom_says >= 0 and (n_agree >= 1 or (n_compared = 0 and n_homonyms = 1)) as fits
-  from judged
-),
-best as (
-  select *, count(*) over (partition by lineage) as n_left from (
-    select *, rank() over (partition by lineage order by step, precedence, kingdom_says desc,
-      n_agree - (n_compared - n_agree) desc, author_agrees desc, synonym) as place
-    from allowed where fits)
-  where place = 1
-),
-chosen as (                     -- two taxa that fit equally well are no answer
-  select * from best
-  qualify row_number() over (partition by lineage order by taxonID) = 1
-    and count(distinct taxonID) over (partition by lineage) = 1
-),
-why as (                        -- what stood in the way of the name itself
-  select lineage,
-    bool_or(step <= 1 and kingdom_says < 0) as kingdom_conflict,
-    bool_or(step <= 1 and kingdom_says >= 0 and n_compared > 0 and n_agree = 0) as lineage_conflict,
-    bool_or(step <= 1 and kingdom_says >= 0 and n_compared = 0 and n_homonyms > 1) as homonym,
-    bool_or(step <= 1) as name_known
-  from judged group by lineage
-),
-settled as (
-  select s.lineage, s.source, s.note, s.taxonKey, s.checklistKey, s.name, s.species_name,
-    s.verbatimScientificName,
-    {'kingdom': s.kingdom, 'phylum': s.phylum, 'class': s."class", 'order': s."order",
-     'family': s.family, 'genus': s.genus, 'rank': s.taxonRank} as given,
-    c.taxonID is not null and (c.step <= 1 or not provider_has_more) as by_taxonomy,
-    provider_has_more or (c.taxonID is null and has_provider) as by_provider,
-    c.taxonomy, c.taxonID, c.step, c.synonym, c.n_agree, c.n_compared, c.kingdom_says,
-    c.kingdom, c.phylum, c."class", c."order", c.family, c.genus, c.species, c.specificEpithet,
-    c.infraspecificEpithet, c.taxonRank, c.canonicalName, c.scientificName,
-    c.scientificNameAuthorship,
-    w.kingdom_conflict, w.lineage_conflict, w.homonym, w.name_known
-  from (
-    select s.*,
-      s.kingdom is not null and (s.source = 'gbif' and s.taxonKey is not null
-        or s.source in ('bioscan', 'own', 'eol')) as has_provider
-    from said s) s
-  left join chosen c using (lineage)
-  left join why w using (lineage)
-  cross join lateral (select has_provider
-    and (s.source = 'gbif' or not coalesce(w.kingdom_conflict or w.lineage_conflict or w.homonym, false))
-    and (c.step is null or c.step > 1) and coalesce(s.note, '') not in ('not_a_name', 'hybrid_formula')
-    as provider_has_more)
+decided as (
+  select *, has_provider and not by_name
+    and (source = 'gbif' or coalesce(problem, '') not in
+         ('kingdom_conflict', 'lineage_conflict', 'homonym', 'ambiguous', 'author_conflict'))
+    and coalesce(note, '') not in ('not_a_name', 'hybrid_formula', 'abbreviated') as by_provider
+  from joined
 )
-select lineage,
-  case when by_taxonomy then kingdom when by_provider then given.kingdom end as kingdom,
-  case when by_taxonomy then phylum when by_provider then given.phylum end as phylum,
-  case when by_taxonomy then "class" when by_provider then given."class" end as "class",
-  case when by_taxonomy then "order" when by_provider then given."order" end as "order",
-  case when by_taxonomy then family when by_provider then given.family end as family,
-  case when by_taxonomy then genus when by_provider then given.genus end as genus,
-  case when by_taxonomy then species when by_provider then species_name end as species,
-  case when by_taxonomy then specificEpithet
-       when by_provider then string_split(species_name, ' ')[2] end as specificEpithet,
-  case when by_taxonomy then infraspecificEpithet
-       when by_provider and array_length(string_split(name, ' ')) = 3
-         then string_split(name, ' ')[3] end as infraspecificEpithet,
-  case when by_taxonomy then taxonRank
-       when by_provider then coalesce(given.rank,
-         case when species_name is not null then 'species' when given.genus is not null then 'genus'
-              when given.family is not null then 'family' when given."order" is not null then 'order'
-              when given."class" is not null then 'class' when given.phylum is not null then 'phylum'
-              else 'kingdom' end) end as taxonRank,
-  case when by_taxonomy then canonicalName
-       when by_provider and species_name is not null
-         and not starts_with(coalesce(name, ''), species_name) and note is distinct from 'otu_code'
-         then species_name
-       when by_provider then coalesce(name, species_name, given.genus, given.family, given."order",
-         given."class", given.phylum, given.kingdom) end as canonicalName,
-  case when by_taxonomy then scientificName when by_provider then verbatimScientificName end
-    as scientificName,
-  case when by_taxonomy then scientificNameAuthorship end as scientificNameAuthorship,
-  case when by_taxonomy then taxonID when by_provider then taxonKey end as taxonID,
-  case when by_taxonomy then taxonomy
-       when by_provider then source || ':' || coalesce(checklistKey, 'interpretation') end
-    as taxonomy,
-  case when by_taxonomy and step <= 1 then case when synonym then 'synonym' else 'exact' end
-       when by_taxonomy then 'higher_rank' when by_provider then 'provider' end as match_rule,
-  case when by_taxonomy and n_compared + (kingdom_says <> 0)::int > 0 then (n_agree + (kingdom_says = 1)::int)
-         / greatest(1, n_compared + (kingdom_says <> 0)::int)::double
-       when by_provider then null end as match_score,
+select d.lineage,
+  case when by_provider then d.kingdom else a.kingdom end as kingdom,
+  case when by_provider then d.phylum else a.phylum end as phylum,
+  case when by_provider then d."class" else a."class" end as "class",
+  case when by_provider then d."order" else a."order" end as "order",
+  case when by_provider then d.family else a.family end as family,
+  case when by_provider then d.genus else a.genus end as genus,
+  case when by_provider then d.species_name else a.species end as species,
+  case when by_provider then string_split(d.species_name, ' ')[2] else a.specificEpithet end
+    as specificEpithet,
+  case when by_provider then case when n_words = 3 and note is null then string_split(name, ' ')[3] end
+       else a.infraspecificEpithet end as infraspecificEpithet,
+  case when by_provider then coalesce(lower(d.taxonRank),
+         case when species_name is not null then 'species' when d.genus is not null then 'genus'
+              when d.family is not null then 'family' when d."order" is not null then 'order'
+              when d."class" is not null then 'class' when d.phylum is not null then 'phylum'
+              else 'kingdom' end) else a.taxonRank end as taxonRank,
+  case when by_provider and species_name is not null and not starts_with(coalesce(name, ''), species_name)
+         and note is distinct from 'otu_code' then species_name
+       when by_provider then coalesce(name, species_name, d.genus, d.family, d."order", d."class",
+         d.phylum, d.kingdom) else a.canonicalName end as canonicalName,
+  case when by_provider then d.text else a.scientificName end as scientificName,
+  case when not by_provider then a.scientificNameAuthorship end as scientificNameAuthorship,
+  case when by_provider then d.taxonKey else a.taxonID end as taxonID,
+  case when by_provider then case when source = 'own' then 'own'
+         else source || ':' || coalesce(d.stated_checklist, 'interpretation') end
+       else a.taxonomy end as taxonomy,
+  case when by_provider then 'provider' when a.taxonID is not null then rule end as match_rule,
+  case when not by_provider and a.taxonID is not null then round(score, 3) end as match_score,
   case
-    when by_taxonomy and step <= 1 then note
-    when by_taxonomy or by_provider then coalesce(note,
-      case when kingdom_conflict then 'kingdom_conflict' when lineage_conflict then 'lineage_conflict'
-           when homonym then 'homonym' when not by_provider then 'name_not_found' end)
-    when verbatimScientificName is null and given.kingdom is null
+    when not by_provider and by_name then note
+    when by_provider then coalesce(note, problem)
+    when a.taxonID is not null then coalesce(note, problem, 'name_not_found')
+    when text is null and d.kingdom is null and species_name is null
       then case source when 'gbif' then 'no_occurrence' else 'no_name' end
-    when note in ('not_a_name', 'hybrid_formula') then note
-    when kingdom_conflict then 'kingdom_conflict'
-    when lineage_conflict then 'lineage_conflict'
-    when homonym then 'homonym'
-    when name_known then 'ambiguous'
-    else 'name_not_found'
-  end as match_reason
-from settled
-order by lineage
+    when note in ('not_a_name', 'hybrid_formula', 'abbreviated') and wanted is null then note
+    else coalesce(problem, 'name_not_found')
+  end as match_reason,
+  case when by_name then d.match_distance end as match_distance,
+  nullif(d.ranks_agree, '') as ranks_agree, nullif(d.ranks_differ, '') as ranks_differ, d.runner_up
+from decided d
+left join taxon a on not by_provider and a.taxonomy = d.hit_taxonomy and a.taxonID = d.hit_id
+order by d.lineage
 """
 
 
 def label(
-    con: duckdb.DuckDBPyConnection,
-    *,
-    media: Path,
-    taxon: Sequence[Path],
-    precedence: Sequence[str],
-) -> sql.Query:
-    """One row of schema.LABEL per lineage; `precedence` names the taxonomies, best first."""
-    lineages = sql.query(con, LINEAGES_SQL, media=media).table()
-    texts = set(lineages.column("verbatimScientificName").to_pylist())
-    texts |= set(lineages.column("species").to_pylist())
-    ordered = sorted(text for text in texts if text)
-    parsed = [names.parse(text) for text in ordered]
-    name = pa.table(
-        {
-            "text": pa.array(ordered, schema.STR),
-            "canonical": pa.array([p.canonical for p in parsed], schema.STR),
-            "authorship": pa.array([p.authorship for p in parsed], schema.STR),
-            "note": pa.array([p.note for p in parsed], schema.STR),
-        }
+    con: duckdb.DuckDBPyConnection, *, media: Path, taxon: Sequence[Path], authorities: Sequence[Authority],
+    work_dir: Path, min_score: float = MIN_SCORE,
+) -> sql.Query:  # fmt: skip
+    """One row of schema.LABEL per lineage; `authorities` are the loaded taxonomies, best first.
+
+    A name is settled at `min_score` (0 to 1) or more.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    lineage = work_dir / "lineages.parquet"
+    sql.query(con, candidates.LINEAGE_SQL, media=media).copy_to(lineage)
+    return judged(con, lineage, taxon, authorities, work_dir, min_score)
+
+
+def judged(
+    con: duckdb.DuckDBPyConnection, lineage: sql.Input, taxon: Sequence[Path],
+    authorities: Sequence[Authority], work_dir: Path, min_score: float = MIN_SCORE,
+) -> sql.Query:  # fmt: skip
+    """As `label`, from rows with the columns of `candidates.LINEAGE_SQL`.
+
+    Leaves `scored.parquet` (every candidate, its parts and its misfit) and `chosen.parquet` in
+    `work_dir`, for whoever asks why.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    con.execute(score.MACROS)
+    said = candidates.said(con, lineage, work_dir)
+    known: sql.Input = list(taxon) or schema.TAXON.empty()
+    names = Names(con, said, known, work_dir)
+    order: dict[str, sql.Input] = {"authority": _in_order(authorities)}
+    found = candidates.by_name(names, authorities)
+    scored = names.made("scored", score.SCORE_SQL, {"candidate": found, **order})
+    chosen = names.made("chosen", score.CHOSEN_SQL, {"scored": scored})
+    inputs: dict[str, sql.Input] = {"scored": scored, "chosen": chosen}
+    settled = names.made("settled", SETTLED_SQL, inputs, min_score=min_score)
+    high = candidates.by_rank(names, sql.query(con, DONE_SQL, settled=settled).table())
+    rungs = names.made("rungs", score.SCORE_SQL, {"candidate": high, **order})
+    ladder = names.made("ladder", score.LADDER_SQL, {"scored": rungs})
+    return sql.query(
+        con, LABEL_SQL, said=said, settled=settled, chosen=chosen, ladder=ladder, taxon=known
     )
-    kingdom = pa.table({"given": list(_KINGDOMS), "accepted": list(_KINGDOMS.values())})
-    order = pa.table(
-        {
-            "taxonomy": pa.array(list(precedence), schema.STR),
-            "rank_no": pa.array(range(len(precedence)), schema.I32),
-        }
-    )
-    names_known = list(taxon) or schema.TAXON.empty()
-    return sql.query(con, SQL, lineage=lineages, name=name, kingdom=kingdom, precedence=order,
-                     taxon=names_known)  # fmt: skip
+
+
+def _in_order(authorities: Sequence[Authority]) -> pa.Table:
+    names, keys = [a.name for a in authorities], [a.checklist_key or None for a in authorities]
+    return pa.table({"taxonomy": pa.array(names, schema.STR), "keyed_by": pa.array(keys, schema.STR),
+                     "precedence": pa.array(range(len(names)), schema.I32)})  # fmt: skip

@@ -24,7 +24,7 @@ README = HERE.parents[1] / "README.md"
 def names() -> list[str]:
     """Every benchmark program."""
     return sorted(
-        p.stem for p in HERE.glob("*.py") if p.stem not in ("__init__", "__main__", "harness")
+        p.stem for p in HERE.glob("*.py") if not p.stem.startswith("_") and p.stem != "harness"
     )
 
 

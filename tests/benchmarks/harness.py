@@ -111,4 +111,4 @@ def peak_mb() -> float:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+    return f"{value:,.{0 if abs(value) >= 100 else 2 if abs(value) >= 10 else 4}f}"

@@ -111,9 +111,8 @@ def _measure(n_rows: int) -> str:
                 work / "s.parquet"
             )
             media.media(con, source=[work / "s.parquet"]).copy_to(work / "m.parquet")
-            resolve.label(con, media=work / "m.parquet", taxon=[], precedence=[]).copy_to(
-                work / "l.parquet"
-            )
+            resolve.label(con, media=work / "m.parquet", taxon=[], authorities=[],
+                          work_dir=work / "names").copy_to(work / "l.parquet")  # fmt: skip
             verdict.verdict(
                 con, media=work / "m.parquet", label=work / "l.parquet", fetch=schema.FETCH.empty(),
                 phash=schema.PHASH.empty(), dedup=schema.DEDUP.empty(), min_rank="family",

@@ -22,13 +22,18 @@ VERNACULAR = tsv("taxonID vernacularName language", "s Swift en", "s Common_swif
 
 
 def read(tmp_path, path, **how):
-    names, common = backbone.taxon(
+    checklist = backbone.taxon(
         sql.connect(), name="t", path=path, work_dir=tmp_path / "work", **how
     )
-    every = rows(names, schema.TAXON)
+    every = rows(checklist.names, schema.TAXON)
     found = {row["taxonID"]: row for row in every}
     assert len(found) == len(every)
-    return found, rows(common, schema.VERNACULAR)
+    return found, rows(checklist.common, schema.VERNACULAR)
+
+
+def problems(tmp_path, path, **how):
+    checklist = backbone.taxon(sql.connect(), name="t", path=path, work_dir=tmp_path / "w", **how)
+    return {(row["taxonID"], row["problem"]) for row in rows(checklist.problems, schema.PROBLEM)}
 
 
 def boxes(tmp_path):
@@ -94,10 +99,100 @@ def test_a_coldp_synonym_belongs_to_the_taxon_it_names_as_parent(tmp_path):
     assert (found["s"]["genus"], common[0]["vernacularName"]) == ("Apus", "Swift")
 
 
+def test_a_coldp_package_of_names_taxa_and_synonyms_is_joined(tmp_path):
+    files = {
+        "name.csv": "ID,scientificName,authorship,rank,code\nn1,Apus,,genus,zoological\n"
+        'n2,Apus apus,"(L., 1758)",species,zoological\nn3,Hirundo apus,"L., 1758",species,zoological\n',
+        "taxon.csv": "ID,nameID,parentID,provisional\nt1,n1,,\nt2,n2,t1,true\n",
+        "synonym.csv": "taxonID,nameID,status\nt2,n3,synonym\n",
+        "vernacularname.csv": "taxonID,name,language\nt2,Swift,eng\n",
+    }
+    found, common = read(tmp_path, zipped(tmp_path / "c.zip", files))
+    assert (found["t2"]["taxonomicStatus"], found["t2"]["genus"]) == (
+        "provisionally accepted",
+        "Apus",
+    )
+    assert (found["n3@t2"]["acceptedNameUsageID"], found["n3@t2"]["species"]) == ("t2", "Apus apus")
+    assert common[0]["vernacularName"] == "Swift"
+
+
+def test_open_trees_two_tables_are_one_taxonomy(tmp_path):
+    bar = "\t|\t"
+    taxa = [("uid", "parent_uid", "name", "rank", "sourceinfo", "uniqname", "flags", ""),
+            ("1", "", "Apus", "genus", "", "", "", ""), ("2", "1", "Apus apus", "species", "", "", "x", "")]  # fmt: skip
+    names = [("name", "uid", "type", "uniqname", ""), ("Hirundo apus L.", "2", "synonym", "", ""),
+             ("Nobody", "9", "synonym", "", "")]  # fmt: skip
+    files = {"taxonomy.tsv": "\n".join(bar.join(r) for r in taxa) + "\n",
+             "synonyms.tsv": "\n".join(bar.join(r) for r in names) + "\n"}  # fmt: skip
+    place = folder(tmp_path / "in", files)
+    for path in (place, place / "taxonomy.tsv"):
+        found, _ = read(tmp_path, path)
+        assert [row["canonicalName"] for row in found.values()] == [
+            "Apus",
+            "Apus apus",
+            "Hirundo apus",
+            "Nobody",
+        ]
+        assert (found["2"]["taxonRank"], found["2"]["genus"]) == ("species", "Apus")
+        assert (found["synonym:1"]["acceptedNameUsageID"], found["synonym:1"]["species"]) == (
+            "2",
+            "Apus apus",
+        )
+        assert found["synonym:2"]["name_key"] is None, "a synonym of nothing matches nothing"
+
+
+def test_what_is_not_sound_is_loaded_as_far_as_it_goes_and_listed(tmp_path):
+    lines = [
+        "a b _ Aus genus accepted", "b a _ Bidae family accepted",  # a circle of parents
+        "c nowhere _ Cus genus accepted",
+        "d _ e Dus genus synonym", "e _ d Eus genus synonym",  # a circle of synonyms
+        "f _ nowhere Fus genus synonym", "g _ _ Gus genus synonym",
+        "h _ _ Hus genus accepted", "h _ _ Hus_minor species accepted",  # one id twice
+        "i _ _ Ius_bus species accepted", "j _ _ Ius_bus species accepted",
+        "k _ _ Kus quux accepted", "l _ _ Lus genus splendid",
+        "m _ _ 12345 species accepted", "n _ _ Nus_sp._1 species accepted", "_ _ _ Ous genus accepted",
+        "p _ q Pus genus synonym", "q _ r Qus genus synonym", "r _ _ Rus genus accepted",
+    ]  # fmt: skip
+    text = tsv(HEAD, *lines).replace("Hus_minor", "Hus minor").replace("Ius_bus", "Ius bus").replace(
+        "Nus_sp._1", "Nus sp. 1")  # fmt: skip
+    path = folder(tmp_path / "in", {"Taxon.tsv": text}) / "Taxon.tsv"
+    assert problems(tmp_path, path) == {
+        ("a", "parent_cycle"), ("b", "parent_cycle"), ("c", "parent_missing"), ("d", "synonym_cycle"),
+        ("e", "synonym_cycle"), ("f", "accepted_missing"), ("g", "synonym_of_nothing"), ("h", "id_repeated"),
+        ("i", "accepted_twice"), ("k", "unknown_rank"), ("l", "unknown_status"), ("m", "not_a_name"),
+        ("n", "not_a_name"), (None, "no_id_or_name"),
+    }  # fmt: skip
+    found, _ = read(tmp_path, path)
+    assert set(found) == set("abcdefghijklmnpqr")
+    assert [found[i]["name_key"] for i in "defgmn"] == [None] * 6
+    assert (found["p"]["acceptedNameUsageID"], found["p"]["genus"]) == ("r", "Rus")
+    assert (found["k"]["taxonRank"], found["l"]["name_key"]) == ("quux", "lus")
+
+
+def test_a_vernacular_name_of_the_other_kingdom_is_left_out_and_listed(tmp_path):
+    head = f"{HEAD} kingdom"
+    taxa = tsv(head, "a _ _ Microdon genus accepted Animalia", "p _ _ Microdon genus accepted Plantae",
+               "s _ _ Sealily genus accepted Animalia")  # fmt: skip
+    common = "taxonID\tvernacularName\tlanguage\tsource\na\tCatstailbush\ten\tITIS\na\tAnt Fly\ten\tCOL\n" \
+             "s\tSea Lily\ten\tWoRMS\np\tCatstailbush\ten\tITIS\n"  # fmt: skip
+    path = zipped(tmp_path / "b.zip", {"Taxon.tsv": taxa, "VernacularName.tsv": common})
+    _, found = read(tmp_path, path)
+    assert {row["taxonID"]: (row["vernacularName"], row["vernacularSource"]) for row in found} == {
+        "a": ("Ant Fly", "COL"), "p": ("Catstailbush", "ITIS"), "s": ("Sea Lily", "WoRMS")
+    }  # fmt: skip
+    assert ("a", "vernacular_of_homonym") in problems(tmp_path, path)
+
+
+def test_latin_1_is_read_as_what_it_is(tmp_path, caplog):
+    text = "taxonID,scientificName,scientificNameAuthorship\n1,Aus bus,Müller\n".encode("latin-1")
+    found, _ = read(tmp_path, folder(tmp_path / "in", {"t.csv": text}) / "t.csv")
+    assert found["1"]["scientificNameAuthorship"] == "Müller" and "Windows-1252" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("lines", "genus"),
     [
-        (("a b _ Aus genus accepted", "b a _ Bus family accepted"), None),
+        (("a b _ Aus genus accepted", "b a _ Bus family accepted"), "Aus"),
         (("a a _ Aus genus accepted",), "Aus"),
         (("a nowhere _ Aus genus accepted",), "Aus"),
         (("a _ _ Aus genus accepted", "a _ _ Zus genus accepted"), "Aus"),
@@ -179,3 +274,15 @@ def test_real_checklists_lose_no_name(real_data, tmp_path, name, n_names, n_syno
     found, common = read(tmp_path, path)
     assert (len(found), len(common)) == (n_names, n_common)
     assert sum(row["taxonomicStatus"] == "synonym" for row in found.values()) == n_synonyms
+
+
+@pytest.mark.real_data
+def test_a_real_latin_1_checklist_loads_whole(real_data, tmp_path):
+    path = real_data / "taxonomy/southafrican_vertebrates/taxa.txt.gz"
+    columns = {"taxonID": "Identifier", "scientificName": "ScientificName", "taxonRank": "TaxonRank",
+               "parentNameUsageID": "Parent TaxonID", "taxonomicStatus": "TaxonomicStatus",
+               "kingdom": "Kingdom", "phylum": "Phylum", "class": "Class", "order": "Order", "family": "Family",
+               "genus": "Genus"}  # fmt: skip
+    found, _ = read(tmp_path, path, columns=columns)
+    assert len(found) > 7_300
+    assert not any("\ufffd" in row["scientificName"] for row in found.values())

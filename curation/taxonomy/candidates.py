@@ -1,0 +1,286 @@
+"""What a lineage says about its taxon, and every name of the loaded taxonomies it could mean.
+
+In   media     one row per media row (schema.MEDIA)
+     taxon     names of the loaded taxonomies (schema.TAXON)
+Out  `said`       one row per distinct lineage: its name in canonical form and its ranks as keys
+     `candidate`  lineage × name, with the way it was found: exact, key, variant, fuzzy, higher
+
+Each way is tried only for lineages that the ways before it left without a candidate. Fuzzy stays
+inside the name's own genus, or inside genera one edit away, so that its cost is the number of names
+in those genera, not in the taxonomy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from catalog import schema, sql
+from curation.taxonomy import keys
+
+KINGDOMS = {
+    "metazoa": "animalia", "viridiplantae": "plantae", "archaeplastida": "plantae",
+    "chloroplastida": "plantae", "streptophyta": "plantae", "eubacteria": "bacteria",
+    "monera": "bacteria", "archaebacteria": "archaea", "virus": "viruses", "eumycota": "fungi",
+}  # fmt: skip
+GBIF_BACKBONE = "d7dddbf4-2cf0-4f39-9b2a-bb099caae36c"
+MAX_EDITS = 2
+
+LINEAGE_SQL = """
+select lineage, any_value(source) as source, any_value(kingdom) as kingdom,
+  any_value(phylum) as phylum, any_value("class") as "class", any_value("order") as "order",
+  any_value(family) as family, any_value(genus) as genus, any_value(species) as species,
+  any_value(taxonRank) as taxonRank,
+  any_value(coalesce(scientificName, verbatimScientificName)) as text,
+  any_value(scientificNameAuthorship) as scientificNameAuthorship,
+  any_value(taxonKey) as taxonKey, any_value(checklistKey) as checklistKey
+from media group by lineage
+"""
+
+TEXT_SQL = """
+select distinct text, case when regexp_matches(text, '^[a-z]|^[A-Z][a-z]?[.] ') then genus end as genus
+from (select text, genus from lineage where text is not null
+      union all select species, genus from lineage where species is not null)
+"""
+
+SAID_SQL = """
+with read as (select * exclude (flagged) from read_name where not flagged),
+stated as (
+  select *, case when regexp_matches(text, '^[a-z]|^[A-Z][a-z]?[.] ') then genus end as text_genus,
+    case when regexp_matches(species, '^[a-z]|^[A-Z][a-z]?[.] ') then genus end as species_genus
+  from lineage
+),
+joined as (
+  select l.* exclude (text_genus, species_genus), n.canonical as name, n.note,
+    coalesce(l.scientificNameAuthorship, n.authorship) as authorship, n.rank as marked_rank,
+    case when s.note is null or s.note in ('virus', 'otu_code', 'epithet_only', 'aggregate', 'cultivar')
+         then s.canonical end as species_name,
+    coalesce(k.accepted, lower(l.kingdom)) as kingdom_key
+  from stated l
+  left join read n on n.text = l.text and n.genus is not distinct from l.text_genus
+  left join read s on s.text = l.species and s.genus is not distinct from l.species_genus
+  left join kingdom k on k.given = lower(l.kingdom)
+),
+chosen as (                     -- the more exact of name and species; a qualified name is certain as it is
+  select *, case when note in ('uncertain', 'indeterminate') then name
+      when name is null then species_name
+      when len(string_split(species_name, ' ')) > len(string_split(name, ' ')) and note is distinct from 'virus'
+        then species_name
+      else name end as wanted
+  from joined
+)
+select lineage, source, text, name, note, authorship, species_name, wanted,
+  name_key(wanted) as wanted_key, stem_key(wanted) as wanted_stem,
+  case when contains(wanted, ' ') and not coalesce(note = 'virus', false)
+       then name_key(string_split(wanted, ' ')[1]) end as wanted_genus,
+  case when note = 'virus' then 1 else len(string_split(wanted, ' ')) end as n_words,
+  authors(authorship) as author_words, plain_authors(authorship) as author_text, year_of(authorship) as year,
+  coalesce(marked_rank, case when note is null or note in ('epithet_only', 'virus', 'otu_code')
+    then lower(taxonRank) end,
+    case when len(string_split(wanted, ' ')) = 2 then 'species' end) as rank_said,
+  kingdom, phylum, "class", "order", family, genus, taxonRank, taxonKey,
+  coalesce(checklistKey, case when source = 'gbif' then $backbone end) as checklistKey,
+  checklistKey as stated_checklist,
+  kingdom_key, lower(phylum) as phylum_key, lower("class") as class_key, lower("order") as order_key,
+  lower(family) as family_key, lower(genus) as genus_key
+from chosen
+"""
+
+EXACT_SQL = """
+select s.lineage, 'exact' as way, 0 as distance,
+  t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName)
+from said s join taxon t on t.name_key = s.wanted_key
+"""
+
+KEY_SQL = """
+with stated as (
+  select s.lineage, a.taxonomy, coalesce(m.taxonID, s.taxonKey) as key
+  from said s join authority a on a.checklistKey = s.checklistKey
+  left join mapping m on m.taxonomy = a.taxonomy and m.checklistKey = s.checklistKey
+    and m.taxonKey = s.taxonKey
+  where s.taxonKey is not null and (not a.mapped or m.taxonID is not null)
+)
+select s.lineage, 'key' as way, 0 as distance,
+  t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName)
+from stated s join taxon t on t.taxonomy = s.taxonomy and t.taxonID = s.key and t.name_key is not null
+"""
+
+VARIANT_SQL = """
+select s.lineage, 'variant' as way,
+  damerau_levenshtein(s.wanted_key, t.name_key)::integer as distance,
+  t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName)
+from said s anti join found f using (lineage)
+join taxon t on t.stem_key = s.wanted_stem and t.name_key <> s.wanted_key
+"""
+
+UNKNOWN_SQL = """
+select distinct s.wanted_genus, s.wanted_key,
+  substr(s.wanted_key, length(s.wanted_genus) + 2) as epithets
+from said s anti join found f using (lineage)
+where s.wanted_genus is not null and s.n_words between 2 and 3
+  and coalesce(s.note, '') not in ('virus', 'otu_code')
+"""
+
+GENUS_SQL = """
+with genus as (
+  select distinct string_split(name_key, ' ')[1] as genus from taxon where stem_key is not null
+),
+wanted as (select distinct wanted_genus as genus from unknown),
+missing as (select w.genus from wanted w anti join genus g using (genus) where length(w.genus) >= 4),
+cut_missing as (
+  select genus, genus as form from missing union
+  select genus, substr(genus, 1, i - 1) || substr(genus, i + 1)
+  from missing, unnest(range(1, length(genus) + 1)) as u(i)
+),
+cut_genus as (
+  select genus, genus as form from genus union all
+  select genus, substr(genus, 1, i - 1) || substr(genus, i + 1)
+  from genus, unnest(range(1, length(genus) + 1)) as u(i)
+)
+select w.genus as wanted_genus, w.genus as genus, 0 as distance
+from wanted w semi join genus g using (genus)
+union all
+select m.genus, g.genus, 1 from (select distinct m.genus as genus, g.genus as near
+  from cut_missing m join cut_genus g using (form)) p
+join missing m on m.genus = p.genus join genus g on g.genus = p.near
+where damerau_levenshtein(m.genus, g.genus) = 1
+"""
+
+FUZZY_SQL = """
+with named as (
+  select t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName),
+    string_split(name_key, ' ')[1] as genus_word,
+    substr(name_key, strpos(name_key, ' ') + 1) as epithets
+  from taxon t semi join near_genus g on g.genus = string_split(t.name_key, ' ')[1]
+  where t.stem_key is not null
+),
+near as (
+  select u.wanted_key, t.taxonomy, t.taxonID, g.distance as genus_distance,
+    damerau_levenshtein(u.epithets, t.epithets)::integer as epithet_distance
+  from unknown u join near_genus g using (wanted_genus)
+  join named t on t.genus_word = g.genus
+  where abs(length(u.epithets) - length(t.epithets)) <= 2 - g.distance
+    and (substr(u.epithets, 1, 1) = substr(t.epithets, 1, 1)
+      or substr(u.epithets, 2, 4) = substr(t.epithets, 2, 4)
+      or substr(u.epithets, 2, 4) = substr(t.epithets, 1, 4)
+      or substr(u.epithets, 1, 4) = substr(t.epithets, 2, 4))
+)
+select s.lineage, 'fuzzy' as way, genus_distance + epithet_distance as distance,
+  t.* exclude (genus_word, epithets)
+from near n join said s using (wanted_key) anti join found f using (lineage)
+join named t using (taxonomy, taxonID)
+where genus_distance + epithet_distance between 1 and $max_edits
+"""
+
+HIGHER_SQL = """
+with rung as (
+  select distinct lineage, word, step, rank from (
+    select lineage, unnest([
+      {'word': case when n_words = 3 then array_to_string(string_split(wanted_key, ' ')[1:2], ' ') end,
+       'step': 1, 'rank': 'species'},
+      {'word': wanted_genus, 'step': 2, 'rank': 'genus'}, {'word': genus_key, 'step': 3, 'rank': 'genus'},
+      {'word': family_key, 'step': 4, 'rank': 'family'}, {'word': order_key, 'step': 5, 'rank': 'order'},
+      {'word': class_key, 'step': 6, 'rank': 'class'}, {'word': phylum_key, 'step': 7, 'rank': 'phylum'},
+      {'word': kingdom_key, 'step': 8, 'rank': 'kingdom'}], recursive := true)
+    from said s anti join settled f using (lineage))
+  where word is not null
+),
+high as (
+  select * from taxon
+  where taxonRank in ('species', 'genus', 'family', 'order', 'class', 'phylum', 'kingdom')
+    and name_key is not null
+)
+select r.lineage, 'higher' as way, r.step as distance,
+  t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName)
+from rung r join high t on t.name_key = r.word and t.taxonRank = r.rank
+"""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A loaded taxonomy: its name, and which checklist's keys its ids (or its mapping) answer to."""
+
+    name: str
+    checklist_key: str = ""
+    mapping: Path | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """What every query of this file reads."""
+
+    con: duckdb.DuckDBPyConnection
+    said: Path
+    taxon: sql.Input
+    work_dir: Path
+
+    def made(self, name: str, text: str, inputs: Mapping[str, sql.Input], **params: object) -> Path:
+        """Run one of this file's queries into parquet."""
+        path = self.work_dir / f"{name}.parquet"
+        given = {"said": self.said, "taxon": self.taxon, **inputs}
+        sql.Query(self.con, text, given, params).copy_to(path)
+        return path
+
+
+def said(con: duckdb.DuckDBPyConnection, lineage: sql.Input, work_dir: Path) -> Path:
+    """What every lineage says, as parquet; `lineage` has the columns of `LINEAGE_SQL`."""
+    con.execute(keys.macros())
+    texts, target = work_dir / "texts.parquet", work_dir / "said.parquet"
+    sql.query(con, TEXT_SQL, lineage=lineage).copy_to(texts)
+    read = keys.parsed(con, texts, work_dir, "said")
+    kingdom = pa.table({"given": list(KINGDOMS), "accepted": list(KINGDOMS.values())})
+    sql.query(con, SAID_SQL, {"backbone": GBIF_BACKBONE}, lineage=lineage, read_name=read,
+              kingdom=kingdom).copy_to(target)  # fmt: skip
+    return target
+
+
+def by_name(names: Names, authorities: Sequence[Authority]) -> list[Path]:
+    """Candidates found by the name or the provider's key: exact, key, variant, fuzzy."""
+    authority, mapping = _authorities(authorities)
+    exact = names.made("exact", EXACT_SQL, {})
+    by_key = names.made("key", KEY_SQL, {"authority": authority, "mapping": mapping})
+    variant = names.made("variant", VARIANT_SQL, {"found": [exact, by_key]})
+    found = [exact, by_key, variant]
+    unknown = names.made("unknown", UNKNOWN_SQL, {"found": found})
+    near = names.made("near_genus", GENUS_SQL, {"unknown": unknown})
+    inputs = {"unknown": unknown, "near_genus": near, "found": found}
+    return [*found, names.made("fuzzy", FUZZY_SQL, inputs, max_edits=MAX_EDITS)]
+
+
+def by_rank(names: Names, settled: sql.Input) -> Path:
+    """Candidates at the stated ranks for lineages that are not settled by their name."""
+    return names.made("higher", HIGHER_SQL, {"settled": settled})
+
+
+def _authorities(authorities: Sequence[Authority]) -> tuple[pa.Table, pa.Table]:
+    """Whose keys lead where: by taxonomy and checklist, directly or through a mapping."""
+    keyed = [{"taxonomy": a.name, "checklistKey": a.checklist_key, "mapped": False}
+             for a in authorities if a.checklist_key]  # fmt: skip
+    mapped = [a for a in authorities if a.mapping is not None]
+    keyed += [{"taxonomy": a.name, "checklistKey": GBIF_BACKBONE, "mapped": True} for a in mapped]
+    pairs = [{"taxonomy": a.name, "checklistKey": GBIF_BACKBONE, "taxonKey": old, "taxonID": new}
+             for a in mapped if a.mapping for old, new in _mapping(a.mapping)]  # fmt: skip
+    text = schema.STR
+    return (
+        pa.Table.from_pylist(keyed, schema=pa.schema(
+            [("taxonomy", text), ("checklistKey", text), ("mapped", schema.BOOL)])),
+        pa.Table.from_pylist(pairs, schema=pa.schema(
+            [("taxonomy", text), ("checklistKey", text), ("taxonKey", text), ("taxonID", text)])),
+    )  # fmt: skip
+
+
+def _mapping(path: Path) -> list[tuple[str, str]]:
+    """(old key, new id) of a two-column table with a header, tab- or comma-separated."""
+    pairs = []
+    with path.open(encoding="utf-8-sig") as lines:
+        head = next(lines, "")
+        mark = "\t" if "\t" in head else ","
+        for line in lines:
+            old, _, new = (part.strip().strip('"') for part in line.rstrip("\n").partition(mark))
+            if old and new:
+                pairs.append((old, new.split(mark)[0].strip('"')))
+    return pairs
