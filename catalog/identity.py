@@ -27,23 +27,22 @@ create or replace macro plain_url(address) as
     '^(http://[^/?:]*):(80|443)([/?]|$)', '\1\3');
 
 create or replace macro canonical_url(address) as
-  case
-    when word(address) is null then null
-    when not regexp_matches(word(address), '^[hH][tT][tT][pP][sS]?://') then word(address)
-    when regexp_matches(plain_url(address), '^http://[^/]*inaturalist[^/]*/photos/[0-9]+/') then
-      regexp_replace(plain_url(address),
-        '/photos/([0-9]+)/(square|thumb|small|medium|large|original)\.([A-Za-z]*).*$',
-        '/photos/\1/original.\3')
-    when regexp_matches(plain_url(address), '/full/[^/]+/0/default\.[a-z]+$') then
-      regexp_replace(plain_url(address),
-        '/full/[^/]+/0/default\.([a-z]+)$', '/full/max/0/default.\1')
-    when contains(plain_url(address), '/specimen_images/') then
-      replace(plain_url(address), '/thumbnails/', '/large/')
-    when regexp_matches(plain_url(address), '^http://[^/]*(staticflickr|flickr)\.com/') then
-      regexp_replace(plain_url(address),
-        '/([0-9]+_[0-9a-f]+)_(s|q|t|m|n|w|z|c|b|h|k)\.(jpg|png|gif)$', '/\1.\3')
-    else plain_url(address)
-  end;
+  case when regexp_matches(word(address), '^[hH][tT][tT][pP][sS]?://') then
+    list_transform([plain_url(address)], lambda u:      -- a lambda names the plain address once
+      case
+        when contains(u, 'inaturalist') and regexp_matches(u, '^http://[^/]*inaturalist[^/]*/photos/[0-9]+/')
+          then regexp_replace(u,
+            '/photos/([0-9]+)/(square|thumb|small|medium|large|original)\.([A-Za-z]*).*$',
+            '/photos/\1/original.\3')
+        when contains(u, '/0/default.') and regexp_matches(u, '/full/[^/]+/0/default\.[a-z]+$')
+          then regexp_replace(u, '/full/[^/]+/0/default\.([a-z]+)$', '/full/max/0/default.\1')
+        when contains(u, '/specimen_images/') then replace(u, '/thumbnails/', '/large/')
+        when contains(u, 'flickr.com/') and regexp_matches(u, '^http://[^/]*(staticflickr|flickr)\.com/')
+          then regexp_replace(u,
+            '/([0-9]+_[0-9a-f]+)_(s|q|t|m|n|w|z|c|b|h|k)\.(jpg|png|gif)$', '/\1.\3')
+        else u
+      end)[1]
+  else word(address) end;
 
 create or replace macro picture_address(identifier, archive) as   -- a path is one inside its archive
   case when regexp_matches(word(identifier), '^[hH][tT][tT][pP][sS]?://') then canonical_url(identifier)
@@ -60,11 +59,11 @@ create or replace macro provider_key_of(address) as
         '/commons/(thumb/)?[0-9a-f]/[0-9a-f]{2}/([^/?]+)', 2)
   end;
 
-create or replace macro uuid5_of(text) as (
-  select h[1:8] || '-' || h[9:12] || '-5' || h[14:16] || '-'
-         || substr('89ab89ab89ab89ab', strpos('0123456789abcdef', h[17]), 1) || h[18:20]
-         || '-' || h[21:32]
-  from (select sha1('NAMESPACE'::blob || encode(text)) as h));
+create or replace macro uuid5_of(text) as      -- a lambda names the hash; a subquery would join the table
+  list_transform([sha1('NAMESPACE'::blob || encode(text))], lambda h:
+    h[1:8] || '-' || h[9:12] || '-5' || h[14:16] || '-'
+    || substr('89ab89ab89ab89ab', strpos('0123456789abcdef', h[17]), 1) || h[18:20]
+    || '-' || h[21:32])[1];
 
 create or replace macro picture_uuid(source, record_key, url, crop) as
   uuid5_of(source || chr(31) || record_key || chr(31) || url || chr(31) || coalesce(crop, ''));

@@ -18,16 +18,14 @@ from catalog.licence import licence
 LICENCES_SQL = "select distinct license_verbatim from source order by license_verbatim"
 
 SQL = """
-with repeated as (              -- of rows with one uuid the first that its source accepts stays
-  select picture_uuid(source, record_key, picture_address(identifier, archive), crop) as uuid,
-    min(row(reject_reason is not null, archive, source_table, source_row, media_index)) as place
-  from source where record_key is not null and word(identifier) is not null
-  group by uuid having count(*) > 1
+with keyed as not materialized (
+  select *, picture_uuid(source, record_key, url, crop) as uuid
+  from (select *, picture_address(identifier, archive) as url from source)
 ),
-keyed as (
-  select *, picture_address(identifier, archive) as url,
-    picture_uuid(source, record_key, picture_address(identifier, archive), crop) as uuid
-  from source
+repeated as (              -- of rows with one uuid the first that its source accepts stays
+  select uuid, min(row(reject_reason is not null, archive, source_table, source_row, media_index))
+    as place
+  from keyed where uuid is not null group by uuid having count(*) > 1
 )
 select
   s.uuid, s.url, s.* exclude (uuid, url, reject_reason),

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from catalog import artifact, pixels, schema, sql
 from catalog.load import hub_metadata
 from curation.store import Blobs
+from curation.taxonomy.vocabulary import KINGDOMS
 
 HELD_OUT = ("val", "test", "key_unseen", "val_unseen", "test_unseen", "other_heldout")
 
@@ -101,24 +102,29 @@ order by archive, source_table, source_row, media_index
 
 CONFLICTS_SQL = """
 with stated as (
-  select lineage, min(verbatimScientificName) as verbatimScientificName, any_value(source) as source,
-    any_value(kingdom) as kingdom, any_value(family) as family, any_value(genus) as genus,
-    any_value(species) as species, count(*) as n_rows
+  select lineage, min(verbatimScientificName) as verbatimScientificName, min(source) as source,
+    min(kingdom) as kingdom, min("class") as "class", min("order") as "order", min(family) as family,
+    min(genus) as genus, min(species) as species, count(*) as n_rows
   from media where reject_reason is null group by lineage
 ),
 compared as (
-  select s.*, n.canonicalName, n.kingdom as our_kingdom, n.family as our_family, n.species as our_species,
+  select s.lineage, s.verbatimScientificName, s.source, s.kingdom, s.family, s.genus, s.species, s.n_rows,
+    n.canonicalName, n.kingdom as our_kingdom, n.family as our_family, n.species as our_species,
     n.match_rule, n.match_reason, n.match_score,
     case
       when n.match_rule is null then 'unresolved'
       when n.match_rule = 'provider' then null
-      when lower(s.kingdom) <> lower(n.kingdom) then 'kingdom'
-      when n.match_rule = 'higher_rank' and (s.species is not null or s.genus is not null) then 'less_precise'
+      when lower(s.kingdom) <> lower(n.kingdom) and not list_contains($kingdom_words, lower(s.kingdom))
+        then 'kingdom'
+      when contains(s.species, ' ') and n.species is null or s.genus is not null and n.genus is null
+        then 'less_precise'
       when n.match_rule in ('variant', 'fuzzy') then 'spelling'
-      when lower(s.species) <> lower(n.species) and contains(s.species, ' ')
+      when contains(s.species, ' ') and lower(s.species) <> lower(n.species)
         then case when n.match_rule = 'synonym' then 'synonym' else 'other_taxon' end
-      when lower(s.genus) <> lower(n.genus) then case when n.match_rule = 'synonym' then 'synonym' else 'moved' end
-      when lower(s.family) <> lower(n.family) then 'moved'
+      when lower(s.genus) <> lower(n.genus)
+        then case when n.match_rule = 'synonym' then 'synonym' else 'moved' end
+      when lower(s.family) <> lower(n.family) or lower(s."order") <> lower(n."order")
+        or lower(s."class") <> lower(n."class") then 'moved'
     end as cause
   from stated s join label n using (lineage)
 )
@@ -163,9 +169,13 @@ def tables(
     sql.query(con, BROWSE_SQL, catalog=joined).copy_to(meta / "catalog-000000.parquet", 20_000)
     sql.query(con, TAXA_SQL, catalog=joined).copy_to(meta / "taxa-000000.parquet")
     sql.query(con, REJECTS_SQL, verdict=inputs["verdict"]).copy_to(meta / "rejects-000000.parquet")
-    sql.query(con, CONFLICTS_SQL, media=inputs["media"], label=inputs["label"]).copy_to(
-        meta / "conflicts-000000.parquet"
-    )
+    sql.query(
+        con,
+        CONFLICTS_SQL,
+        {"kingdom_words": list(KINGDOMS)},
+        media=inputs["media"],
+        label=inputs["label"],
+    ).copy_to(meta / "conflicts-000000.parquet")
     sql.query(con, PLAN_SQL, params, catalog=joined).copy_to(plan, 10_000)
     for table in (schema.CATALOG, schema.TAXA, schema.REJECTS, schema.CONFLICTS):
         artifact.check(meta / f"{table.name}-000000.parquet", table)

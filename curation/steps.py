@@ -88,7 +88,16 @@ def taxon(build: Build, _: Made) -> list[Artifact]:
             return {name: artifact.check(folder / f"{table.name}.parquet", table)
                     for name, table in tables.items()}  # fmt: skip
 
-        done = build.make("taxon", 1, params, [sha256(build.root, build.path(item.path))], write)
+        place = build.path(item.path)
+        beside = place.with_name(
+            place.name.replace("taxonomy", "synonyms")
+        )  # Open Tree's other table
+        reads = [
+            sha256(build.root, p)
+            for p in dict.fromkeys((place, beside))
+            if p == place or p.is_file()
+        ]
+        done = build.make("taxon", 1, params, reads, write)
         report.problems(build.con, done)
         made.append(done)
     return made

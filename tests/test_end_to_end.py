@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import reasons, schema
+from catalog import reasons, schema, sql
 from catalog.load import load
-from curation import build, recipe
+from curation import build, recipe, sample
 
 ROOT = Path(__file__).parent.parent
 
@@ -271,3 +271,26 @@ def test_every_reject_reason_of_the_sample_world_is_in_the_cards_glossary(built)
     assert licences and all(
         r["license_verbatim"] or r["reject_reason"] == "licence_unknown" for r in licences
     )
+
+
+def test_rows_read_otherwise_than_their_provider_are_listed_by_cause(built):
+    _, made = built
+    path = made["shard"][0].path("metadata/v1/conflicts-000000.parquet")
+    rows = pq.read_table(path).to_pylist()
+    causes = {row["cause"] for row in rows}
+    assert {"synonym", "spelling", "unresolved"} <= causes
+    synonym = next(r for r in rows if r["cause"] == "synonym" and r["species"])
+    assert synonym["match_rule"] == "synonym" and synonym["our_species"] != synonym["species"]
+    card = made["shard"][0].path("README.md").read_text()
+    assert "| spelling |" in card and "| exact |" in card
+
+
+def test_the_scores_of_names_in_the_sample_world_are_what_they_were(built):
+    """Golden: a change of the resolver or of the world shows here first."""
+    root, made = built
+    folder = made["shard"][0].dir / "metadata" / "v1"
+    truth = next((root / "sample-world").glob("*/truth.parquet"))
+    (score,) = [s for s in sample.score(
+        sql.connect(), truth=truth, catalog=sorted(folder.glob("catalog-*.parquet")),
+        rejects=sorted(folder.glob("rejects-*.parquet"))) if s.name == "resolution"]  # fmt: skip
+    assert (round(score.precision, 3), round(score.recall, 3), score.n) == (0.0, 0.0, 0)

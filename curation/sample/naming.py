@@ -16,7 +16,8 @@ ABSENT = frozenset(
 HOMONYM_GENERA = frozenset(one.genus for one in HEMIHOMONYMS)
 RATES: dict[str, float] = {
     "synonym": 0.09,
-    "misspelt": 0.03,
+    "misspelt": 0.05,
+    "wrong_lineage": 0.012,
     "authorship": 0.05,
     "html": 0.02,
     "infraspecific": 0.03,
@@ -86,8 +87,19 @@ def named(one: Species, kind: str, rng: random.Random) -> Naming:
         ranks = (*one.lineage[:5], *((one.genus, one.species) if rng.random() < 0.5 else ("", "")))
         return Naming("synonym", f"{name} {authorship}", ranks, "SPECIES", "species", authorship)
     if kind == "misspelt":
-        name = f"{one.genus} {_misspelt(one.species.split(' ')[1], rng)}"
-        return Naming("misspelt", name, (*upper, ""), "SPECIES", "species")
+        genus, epithet = one.genus, one.species.split(" ")[1]
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):  # three edits are more than can be told
+            if rng.random() < 0.2:
+                genus = genus[0] + _misspelt(genus[1:], rng)
+            else:
+                epithet = _misspelt(epithet, rng)
+        stated = upper if rng.random() < 0.7 else (*one.lineage[:1], *("",) * 5)
+        return Naming("misspelt", f"{genus} {epithet}", (*stated, ""), "SPECIES", "species")
+    if kind == "wrong_lineage":  # the ranks are another's: name and lineage contradict each other
+        others = [s for s in SPECIES if s.lineage[2] != one.lineage[2]]
+        return Naming(
+            "wrong_lineage", full, (*rng.choice(others).lineage[:5], "", ""), "SPECIES", "species"
+        )
     if kind == "authorship":
         odd = rng.choice((one.species, f"{one.species} auct.", f"{one.species} ({one.authorship}"))
         odd = odd if rng.random() < 0.7 else full.upper()

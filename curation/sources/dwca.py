@@ -232,7 +232,8 @@ def loose_table(
         columns[term] = columns[column]
     if len(columns) < 2:
         raise ValueError(f"{box.path}: {member} has no header line of column names")
-    columns.setdefault("id", columns.get("gbifID", 0))
+    if row_type != TAXON:  # a taxonomy without ids is none
+        columns.setdefault("id", columns.get("gbifID", 0))
     landed = landing.land(box, [member], shape, work_dir)
     source = landing.table_input(landed, shape, work_dir)
     return Table(row_type, member, source, columns, dict(constants or {}), len(names), True)

@@ -99,7 +99,10 @@ parts as (                      -- associatedMedia is not repeated where multime
   from occurrence, unnest(string_split(associatedMedia, '|')) with ordinality as p(part, ordinality)
   where associatedMedia is not null and word(part) is not null
 ),
-listed as (select distinct key, canonical_url(identifier) as url from multimedia),
+listed as (
+  select distinct key, canonical_url(identifier) as url from multimedia m
+  semi join parts p on p.key = m.key
+),
 bare as (select p.* from parts p anti join listed l
          on p.key = l.key and canonical_url(p.identifier) = l.url),
 media as (

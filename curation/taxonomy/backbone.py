@@ -23,9 +23,8 @@ select
   $taxonomy as taxonomy, taxonID, parentNameUsageID, acceptedNameUsageID, taxonomicStatus,
   nomenclaturalCode, name_key, stem_key,
   kingdom, phylum, "class", "order", family, genus, species,
-  case when contains(canonicalName, ' ') then string_split(canonicalName, ' ')[2] end as specificEpithet,
-  case when len(string_split(canonicalName, ' ')) >= 3
-       then string_split(canonicalName, ' ')[-1] end as infraspecificEpithet,
+  nullif(regexp_extract(canonicalName, '^[A-Z][a-z-]+ ([^A-Z ]+)( [^A-Z ]+)?$', 1), '') as specificEpithet,
+  nullif(regexp_extract(canonicalName, '^[A-Z][a-z-]+ [^A-Z ]+ ([^A-Z ]+)$', 1), '') as infraspecificEpithet,
   taxonRank, canonicalName, scientificName, scientificNameAuthorship
 from lineage
 order by taxonomy, taxonID

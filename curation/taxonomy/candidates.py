@@ -12,6 +12,7 @@ in those genera, not in the taxonomy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,8 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
-from curation.taxonomy import keys
+from curation.taxonomy import keys, vocabulary
 
-KINGDOMS = {
-    "metazoa": "animalia", "viridiplantae": "plantae", "archaeplastida": "plantae",
-    "chloroplastida": "plantae", "streptophyta": "plantae", "eubacteria": "bacteria",
-    "monera": "bacteria", "archaebacteria": "archaea", "virus": "viruses", "eumycota": "fungi",
-}  # fmt: skip
 GBIF_BACKBONE = "d7dddbf4-2cf0-4f39-9b2a-bb099caae36c"
 MAX_EDITS = 2
 
@@ -50,7 +46,9 @@ from (select text, genus from lineage where text is not null
 SAID_SQL = """
 with read as (select * exclude (flagged) from read_name where not flagged),
 stated as (
-  select *, case when regexp_matches(text, '^[a-z]|^[A-Z][a-z]?[.] ') then genus end as text_genus,
+  select * replace (known(kingdom) as kingdom, known(phylum) as phylum, known("class") as "class",
+      known("order") as "order", known(family) as family, known(genus) as genus, known(species) as species),
+    case when regexp_matches(text, '^[a-z]|^[A-Z][a-z]?[.] ') then genus end as text_genus,
     case when regexp_matches(species, '^[a-z]|^[A-Z][a-z]?[.] ') then genus end as species_genus
   from lineage
 ),
@@ -59,24 +57,30 @@ joined as (
     coalesce(l.scientificNameAuthorship, n.authorship) as authorship, n.rank as marked_rank,
     case when s.note is null or s.note in ('virus', 'otu_code', 'epithet_only', 'aggregate', 'cultivar')
          then s.canonical end as species_name,
-    coalesce(k.accepted, lower(l.kingdom)) as kingdom_key
+    coalesce(lower(k.accepted), lower(l.kingdom)) as kingdom_key
   from stated l
   left join read n on n.text = l.text and n.genus is not distinct from l.text_genus
   left join read s on s.text = l.species and s.genus is not distinct from l.species_genus
-  left join kingdom k on k.given = lower(l.kingdom)
+  left join kingdom_word k on k.given = lower(l.kingdom)
 ),
 chosen as (                     -- the more exact of name and species; a qualified name is certain as it is
-  select *, case when note in ('uncertain', 'indeterminate') then name
+  select *, case when note in ('uncertain', 'indeterminate', 'infrageneric') then name
+      when note in ('hybrid_formula', 'several_names', 'misapplied') then null
       when name is null then species_name
       when len(string_split(species_name, ' ')) > len(string_split(name, ' ')) and note is distinct from 'virus'
         then species_name
       else name end as wanted
   from joined
 )
-select lineage, source, text, name, note, authorship, species_name, wanted,
+select lineage, source, text, name, note, authorship, wanted,
+  case when coalesce(note, '') not in ('uncertain', 'indeterminate') then coalesce(species_name,
+    case when contains(name, ' ') and note is null
+         then array_to_string(string_split(name, ' ')[1:2], ' ') end) end as species_name,
   name_key(wanted) as wanted_key, stem_key(wanted) as wanted_stem,
   case when contains(wanted, ' ') and not coalesce(note = 'virus', false)
        then name_key(string_split(wanted, ' ')[1]) end as wanted_genus,
+  case when not contains(wanted, ' ') and regexp_matches(text, '^[A-Z][a-z]+ [A-Z][a-z]{2,}$')
+       then lower(text) end as title_key,       -- "Panthera Leo" may be a species, or Leo's genus
   case when note = 'virus' then 1 else len(string_split(wanted, ' ')) end as n_words,
   authors(authorship) as author_words, plain_authors(authorship) as author_text, year_of(authorship) as year,
   coalesce(marked_rank, case when note is null or note in ('epithet_only', 'virus', 'otu_code')
@@ -85,15 +89,28 @@ select lineage, source, text, name, note, authorship, species_name, wanted,
   kingdom, phylum, "class", "order", family, genus, taxonRank, taxonKey,
   coalesce(checklistKey, case when source = 'gbif' then $backbone end) as checklistKey,
   checklistKey as stated_checklist,
-  kingdom_key, lower(phylum) as phylum_key, lower("class") as class_key, lower("order") as order_key,
-  lower(family) as family_key, lower(genus) as genus_key
+  kingdom_key, coalesce(p.accepted, rank_key(phylum)) as phylum_key, rank_key("class") as class_key,
+  rank_key("order") as order_key, coalesce(f.accepted, rank_key(family)) as family_key,
+  rank_key(genus) as genus_key
 from chosen
+left join other_name p on p.given = rank_key(phylum)
+left join other_name f on f.given = rank_key(family)
+"""
+
+MACROS = """
+create or replace macro known(value) as
+  case when not regexp_matches(lower(trim(value)), 'NOTHING') then value end;
+create or replace macro rank_key(value) as      -- "Tracheophyta Sinnott, 1935" is Tracheophyta
+  nullif(name_key(regexp_replace(string_split(trim(value), ' ')[1], '[^[:alpha:]-]', '', 'g')), '');
 """
 
 EXACT_SQL = """
+with key as (
+  select lineage, wanted_key as key from said union select lineage, title_key from said where title_key is not null
+)
 select s.lineage, 'exact' as way, 0 as distance,
   t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName)
-from said s join taxon t on t.name_key = s.wanted_key
+from key s join taxon t on t.name_key = s.key
 """
 
 KEY_SQL = """
@@ -103,6 +120,7 @@ with stated as (
   left join mapping m on m.taxonomy = a.taxonomy and m.checklistKey = s.checklistKey
     and m.taxonKey = s.taxonKey
   where s.taxonKey is not null and (not a.mapped or m.taxonID is not null)
+    and not exists (select 1 from found f where f.lineage = s.lineage)
 )
 select s.lineage, 'key' as way, 0 as distance,
   t.* exclude (parentNameUsageID, nomenclaturalCode, specificEpithet, infraspecificEpithet, scientificName)
@@ -229,12 +247,16 @@ class Names:
 def said(con: duckdb.DuckDBPyConnection, lineage: sql.Input, work_dir: Path) -> Path:
     """What every lineage says, as parquet; `lineage` has the columns of `LINEAGE_SQL`."""
     con.execute(keys.macros())
+    con.execute(MACROS.replace("NOTHING", sql.quoted(vocabulary.NOTHING)))
     texts, target = work_dir / "texts.parquet", work_dir / "said.parquet"
     sql.query(con, TEXT_SQL, lineage=lineage).copy_to(texts)
     read = keys.parsed(con, texts, work_dir, "said")
-    kingdom = pa.table({"given": list(KINGDOMS), "accepted": list(KINGDOMS.values())})
+    kingdoms, others = (
+        pa.table({"given": list(words), "accepted": list(words.values())})
+        for words in (vocabulary.KINGDOMS, vocabulary.OTHER_NAMES)
+    )
     sql.query(con, SAID_SQL, {"backbone": GBIF_BACKBONE}, lineage=lineage, read_name=read,
-              kingdom=kingdom).copy_to(target)  # fmt: skip
+              kingdom_word=kingdoms, other_name=others).copy_to(target)  # fmt: skip
     return target
 
 
@@ -242,7 +264,8 @@ def by_name(names: Names, authorities: Sequence[Authority]) -> list[Path]:
     """Candidates found by the name or the provider's key: exact, key, variant, fuzzy."""
     authority, mapping = _authorities(authorities)
     exact = names.made("exact", EXACT_SQL, {})
-    by_key = names.made("key", KEY_SQL, {"authority": authority, "mapping": mapping})
+    inputs: dict[str, sql.Input] = {"authority": authority, "mapping": mapping, "found": exact}
+    by_key = names.made("key", KEY_SQL, inputs)
     variant = names.made("variant", VARIANT_SQL, {"found": [exact, by_key]})
     found = [exact, by_key, variant]
     unknown = names.made("unknown", UNKNOWN_SQL, {"found": found})
@@ -274,13 +297,16 @@ def _authorities(authorities: Sequence[Authority]) -> tuple[pa.Table, pa.Table]:
 
 
 def _mapping(path: Path) -> list[tuple[str, str]]:
-    """(old key, new id) of a two-column table with a header, tab- or comma-separated."""
+    """(old key, new id) of a table of two columns, split by tab, comma or semicolon, header or none."""
     pairs = []
     with path.open(encoding="utf-8-sig") as lines:
-        head = next(lines, "")
-        mark = "\t" if "\t" in head else ","
-        for line in lines:
-            old, _, new = (part.strip().strip('"') for part in line.rstrip("\n").partition(mark))
-            if old and new:
-                pairs.append((old, new.split(mark)[0].strip('"')))
+        for n, line in enumerate(lines):
+            parts = [part.strip().strip('"') for part in re.split("[\t,;]", line.rstrip("\n"))]
+            header = n == 0 and not parts[0].isdecimal()
+            if len(parts) > 1 and parts[0] and parts[1] and not header:
+                pairs.append((parts[0], parts[1]))
+    if not pairs:
+        raise ValueError(
+            f"{path} holds no pairs of a GBIF backbone key and an id; is it the mapping?"
+        )
     return pairs

@@ -9,7 +9,8 @@ qualifiers, codes, markup or letters beyond ASCII are flagged and go to `names.p
   difference. After the rules of the Codes on orthographic variants (ICZN 58, ICN 60-61) and the
   noun rules of the Schinke stemmer that gnparser uses; -i, -ae, -orum and -arum stay apart, for they
   honour different people
-- `authors`    surnames of an authorship; two agree when one surname begins with another (Willd.)
+- `authors`    surnames of an authorship; two agree when they are equal, or one abbreviates the other
+  ("Willd."), or one of four letters and more begins the other ("Linn")
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ create or replace macro is_flagged(text, q) as
   q.genus = ''
   or regexp_matches(text, '[×†<>?*=#_|;:/\\]|&[#A-Za-z]+;|(^| )[xX] |  |[\x00-\x1f\x{7f}\x{a0}\x{2000}-\x{2fff}]|[,"” ]$')
   or regexp_matches(lower(text), '(virus|viroid|phage|satellite|prion)(es|s)?( |$)|^candidatus ')
-  or q.epithet = '' and regexp_matches(q.authorship, '^[A-Z][a-z]+ [(]|^[(][^)]*[)] [^A-ZÀ-Þ]')
+  or q.epithet = '' and regexp_matches(q.authorship, '^[A-Z][a-z]+ [(]|^[(][^)]*[)] [^A-ZÀ-Þ]|^[(][A-Z][a-z-]+[)]$')
+  or regexp_matches(q.authorship, '^[(][A-Z][a-z]+ [a-z]+[)]$|[+]')
   or list_contains($particles, q.epithet) or list_contains($particles, q.infra)
   or list_contains($words, lower(q.genus)) or list_contains($words, q.epithet)
   or list_contains($words, q.infra)
@@ -60,19 +62,28 @@ create or replace macro stem_key(canonical) as
     || case when len(string_split(canonical, ' ')) > 2
             then ' ' || stem(string_split(canonical, ' ')[3]) else '' end end;
 
+create or replace macro own_authors(text) as   -- "Smith non L." is Smith's
+  regexp_replace(lower(strip_accents(text)), '\b(non|nec|not)\b.*$', '');
+
 create or replace macro plain_authors(text) as
-  trim(regexp_replace(regexp_replace(regexp_replace(lower(strip_accents(text)),
+  trim(regexp_replace(regexp_replace(regexp_replace(own_authors(text),
     '\bl\.', 'linnaeus '), '\bdc\.', 'candolle '), '[^a-z0-9]+', ' ', 'g'));
 
-create or replace macro authors(text) as
-  list_filter(regexp_extract_all(plain_authors(text), '[a-z]{2,}'), lambda w: not list_contains(
-    ['et', 'ex', 'in', 'and', 'al', 'non', 'nec', 'auct', 'the', 'de', 'van', 'von', 'der', 'den', 'di',
+create or replace macro authors(text) as        -- surnames; an abbreviated one keeps its dot
+  list_filter(regexp_extract_all(regexp_replace(regexp_replace(own_authors(text),
+    '\bl\.', 'linnaeus '), '\bdc\.', 'candolle '), '[a-z]{2,}[.]?'), lambda w: not list_contains(
+    ['et', 'ex', 'in', 'and', 'al', 'auct', 'the', 'de', 'van', 'von', 'der', 'den', 'di',
      'da', 'du', 'la', 'le', 'el', 'fil', 'bis', 'emend', 'sensu', 'apud', 'hort', 'anon', 'ined', 'nom',
-     'cons', 'jr', 'sr', 'dr', 'st', 'mc', 'zu', 'dos', 'del'], w));
+     'cons', 'jr', 'sr', 'dr', 'st', 'mc', 'zu', 'dos', 'del'], rtrim(w, '.')));
+
+create or replace macro same_author(x, y) as
+  rtrim(x, '.') = rtrim(y, '.')
+  or starts_with(x, rtrim(y, '.')) and (ends_with(y, '.') or length(y) > 3)
+  or starts_with(y, rtrim(x, '.')) and (ends_with(x, '.') or length(x) > 3);
 
 create or replace macro authors_agree(a, b) as        -- null where one side says nothing
   case when len(a) > 0 and len(b) > 0 then
-    len(list_filter(a, lambda x: len(list_filter(b, lambda y: starts_with(x, y) or starts_with(y, x))) > 0)) > 0
+    len(list_filter(a, lambda x: len(list_filter(b, lambda y: same_author(x, y))) > 0)) > 0
   end;
 
 create or replace macro year_of(text) as
@@ -97,7 +108,7 @@ READ_SQL = "select * exclude (flagged) from read_name where not flagged"
 def macros() -> str:
     """Every macro of this file, to execute on a connection."""
     return MACROS.replace("$particles", _listed(names.PARTICLES | {"complex", "group"})).replace(
-        "$words", _listed(names.WORDS)
+        "$words", _listed(names.WORDS | names.STATES)
     )
 
 

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import sql
-from curation.taxonomy import keys
+from curation.taxonomy import keys, vocabulary
 
 NODE = (
     "taxonID parentNameUsageID acceptedNameUsageID taxonRank taxonomicStatus scientificName "
@@ -30,34 +30,6 @@ COLUMNS = (
     "canonicalName scientificNameAuthorship nomenclaturalCode name_key stem_key eolID "
     "kingdom phylum class order family genus species"
 ).split()
-_RANK_WORDS = {
-    "sp.": "species", "sp": "species", "ssp.": "subspecies", "ssp": "subspecies", "subsp.": "subspecies",
-    "infraspecificname": "infraspecific_name", "var.": "variety", "varietas": "variety", "f.": "form",
-    "forma": "form", "regnum": "kingdom", "divisio": "phylum", "division": "phylum", "classis": "class",
-    "ordo": "order", "familia": "family", "fam.": "family", "gen.": "genus", "no rank": "unranked",
-    "no rank - terminal": "unranked", "": "unranked",
-}  # fmt: skip
-_RANKS = """
- domain realm superkingdom kingdom subkingdom infrakingdom superphylum phylum subphylum infraphylum parvphylum
- microphylum gigaclass megaclass superclass class subclass infraclass subterclass parvclass magnorder
- superorder order nanorder hyporder suborder infraorder parvorder minorder superfamily epifamily family
- subfamily infrafamily supertribe tribe subtribe infratribe suprageneric_name supergenus genus subgenus
- infragenus supersection section subsection superseries series subseries infrageneric_name
- species_aggregate species_group species_subgroup species infraspecific_name grex subspecies cultivar_group
- convariety infrasubspecific_name proles natio aberration morph supervariety variety subvariety
- superform form subform pathovar biovar chemovar morphovar phagovar serovar chemoform forma_specialis
- lusus cultivar mutatio strain other unranked cohort subcohort supercohort infracohort epiclass
- falanx megafamily grandfamily hyperfamily grandorder mirorder superdivision subdivision varietas
- genotype isolate serogroup serotype clade biotype subgroup division
-""".split()
-_ACCEPTED = ("accepted", "valid", "provisionally accepted", "provisionally_accepted", "doubtful",
-             "accepted name", "provisional", "current")  # fmt: skip
-_SYNONYMS = ("synonym", "homotypic_synonym", "heterotypic_synonym", "proparte_synonym", "misapplied",
-             "ambiguous synonym", "ambiguous_synonym", "homotypic synonym", "heterotypic synonym",
-             "objective synonym", "subjective synonym", "junior synonym", "pro parte synonym",
-             "invalid", "unaccepted", "not accepted", "includes", "equivalent name",
-             "junior subjective synonym", "junior objective synonym", "authority",
-             "genbank synonym", "misspelling", "basionym", "replaced", "unavailable")  # fmt: skip
 
 CLEAN_SQL = """
 with one as (
@@ -67,7 +39,7 @@ with one as (
 ranked as (
   select * exclude (nth, taxonRank, taxonomicStatus),
     coalesce(r.word, lower(taxonRank)) as taxonRank,
-    replace(lower(taxonomicStatus), '  ', ' ') as said_status,
+    trim(regexp_replace(lower(taxonomicStatus), '[_ -]+', ' ', 'g')) as said_status,
     nullif(acceptedNameUsageID, taxonID) as pointed
   from one left join rank_word r on r.given = lower(taxonRank) where nth = 1
 )
@@ -78,15 +50,18 @@ select * exclude (said_status, pointed, canonicalName, acceptedNameUsageID, give
                when 'Plantae' then 'ICN' when 'Fungi' then 'ICN' when 'Chromista' then 'ICN'
                when 'Bacteria' then 'ICNP' when 'Archaea' then 'ICNP' when 'Viruses' then 'ICVCN'
                end) as nomenclaturalCode),
-  case when canonicalName is not null and not regexp_matches(canonicalName, '[^A-Za-z -]')
+  case when regexp_matches(canonicalName, '^[A-Z][a-z]+(-[A-Za-z][a-z]+)?( [a-z][a-z-]+){0,2}$')
+         and not regexp_matches(canonicalName, ' (sp|spp|ssp|subsp|var|cf|aff|nr|agg|hybrid|virus|bacterium|sedis)( |$)')
        then canonicalName end as canonicalName,
-  coalesce(said_status, case when pointed is not null then 'synonym' else 'accepted' end)
+  case when regexp_matches(said_status, 'misappl|misident|^auct') then 'misapplied'
+       else coalesce(said_status, case when pointed is not null then 'synonym' else 'accepted' end) end
     as taxonomicStatus,
   case when list_contains($accepted, said_status) then null else pointed end as pointed,
-  coalesce(list_contains($synonyms, said_status), false) or pointed is not null
-    and not coalesce(list_contains($accepted, said_status), false) as is_synonym,
+  coalesce(regexp_matches(said_status, $synonym), false)
+    or pointed is not null and not coalesce(list_contains($accepted, said_status), false) as is_synonym,
+  regexp_matches(said_status, 'misappl|misident|^auct') as misapplied,
   said_status is not null and not list_contains($accepted, said_status)
-    and not list_contains($synonyms, said_status) as odd_status
+    and not regexp_matches(said_status, $synonym) as odd_status
 from ranked
 """
 
@@ -100,7 +75,7 @@ with recursive chain as (
     and pointed in (select taxonID from clean where is_synonym)
   union all
   select c.taxonID, s.pointed, hops + 1 from chain c join clean s on s.taxonID = c.goal
-  where s.is_synonym and s.pointed is not null and hops < 16
+  where s.is_synonym and s.pointed is not null and hops < 64
 )
 select taxonID, max_by(goal, hops) as accepted, max(hops) as hops from chain group by taxonID
 """
@@ -108,7 +83,7 @@ select taxonID, max_by(goal, hops) as accepted, max(hops) as hops from chain gro
 WALK_SQL = """
 with recursive inner_taxon as (
   select c.taxonID, c.parentNameUsageID, c.taxonRank, c.canonicalName from named c
-  where not c.is_synonym and c.taxonID in (select parentNameUsageID from clean)
+  where not c.is_synonym and c.taxonID in (select parentNameUsageID from named)
 ),
 walk as (
   select taxonID,
@@ -140,16 +115,21 @@ NAMED_SQL = """
 select c.* replace (coalesce(c.canonicalName, p.canonical, case when p.note is null or p.note = 'not_a_name'
       then c.scientificName end) as canonicalName,
     coalesce(c.scientificNameAuthorship, p.authorship) as scientificNameAuthorship,
+    case when not c.is_synonym then coalesce(up.accepted, c.parentNameUsageID) else c.parentNameUsageID end
+      as parentNameUsageID,
     coalesce(c.taxonRank, p.rank, case len(string_split(coalesce(c.canonicalName, p.canonical), ' '))
       when 2 then 'species' when 3 then 'infraspecific_name' end) as taxonRank),
   p.note is not null and p.note not in ('otu_code', 'virus')      -- "Aus sp. 1" is no name of Aus
+    or coalesce(regexp_matches(c.taxonomicStatus, $no_taxon), false)     -- "bare name", "nomen nudum", …
     or p.note is null and not contains(coalesce(c.canonicalName, p.canonical), ' ')
-      and list_contains(['species', 'subspecies', 'variety', 'form'], c.taxonRank) as odd_name,
-  case when is_synonym then coalesce(f.accepted, pointed) end as accepted,
-  coalesce(f.hops, 0) >= 16 as circular
+      and list_contains($below_genus, c.taxonRank) as odd_name,
+  case when c.is_synonym then coalesce(f.accepted, c.pointed) end as accepted, up.taxonID is not null as below_synonym,
+  coalesce(f.hops, 0) >= 64 as circular
 from clean c left join (select * from read_name where not flagged) p
   on p.text = c.scientificName and c.canonicalName is null
 left join followed f on f.taxonID = c.taxonID
+left join (select s.taxonID, coalesce(g.accepted, s.pointed) as accepted from clean s
+           left join followed g using (taxonID) where s.is_synonym) up on up.taxonID = c.parentNameUsageID
 """
 
 SQL = """
@@ -170,7 +150,8 @@ select p.taxonID, p.parentNameUsageID, case when p.is_synonym then coalesce(p.ac
   p.nomenclaturalCode,
   case when sound and not coalesce(p.odd_name, false) then name_key(p.canonicalName) end as name_key,
   case when sound and not coalesce(p.odd_name, false) then stem_key(p.canonicalName) end as stem_key, p.eolID,
-  case when own_rank = 'kingdom' then own_name else coalesce(w.kingdom, akingdom, p.kingdom) end as kingdom,
+  coalesce(k.accepted, case when own_rank = 'kingdom' then own_name
+    else coalesce(w.kingdom, akingdom, p.kingdom) end) as kingdom,
   case when own_rank = 'phylum' then own_name else coalesce(w.phylum, aphylum, p.phylum) end as phylum,
   case when own_rank = 'class' then own_name else coalesce(w."class", aclass, p."class") end as "class",
   case when own_rank = 'order' then own_name else coalesce(w."order", aorder, p."order") end as "order",
@@ -181,9 +162,13 @@ select p.taxonID, p.parentNameUsageID, case when p.is_synonym then coalesce(p.ac
               then string_split(own_name, ' ')[1] end) end as genus,
   case when own_rank = 'species' then own_name
        when w.species is not null then w.species
+       when len(string_split(own_name, ' ')) = 2 and not contains(own_name, 'virus')
+         and not coalesce(list_contains($ranks, own_rank), false) then own_name
        when len(string_split(own_name, ' ')) = 3 and not contains(own_name, 'virus')
          then array_to_string(string_split(own_name, ' ')[1:2], ' ') end as species
 from placed p left join walk w on w.taxonID = p.above
+left join kingdom_word k on k.given = lower(case when own_rank = 'kingdom' then own_name
+    else coalesce(w.kingdom, akingdom, p.kingdom) end)
 """
 
 PROBLEMS_SQL = """
@@ -199,7 +184,9 @@ union all
 select taxonID, 'unknown_rank', taxonRank from named
 where taxonRank is not null and not list_contains($ranks, taxonRank)
 union all
-select taxonID, 'not_a_name', scientificName from named where odd_name
+select taxonID, 'not_a_name', scientificName from named where odd_name and not odd_status
+union all
+select taxonID, 'parent_is_synonym', parentNameUsageID from named where below_synonym and not is_synonym
 union all
 select taxonID, 'parent_missing', parentNameUsageID from named n
 where not is_synonym and parentNameUsageID is not null
@@ -214,8 +201,8 @@ select taxonID, case when circular then 'synonym_cycle'
 from named n where is_synonym and (circular or not exists
   (select 1 from named a where a.taxonID = n.accepted and not a.is_synonym))
 union all
-select any_value(taxonID), 'accepted_twice', canonicalName || ' ' || coalesce(scientificNameAuthorship, '')
-from named where not is_synonym
+select min(taxonID), 'accepted_twice', canonicalName || ' ' || coalesce(scientificNameAuthorship, '')
+from named where not is_synonym and canonicalName is not null
 group by canonicalName, scientificNameAuthorship, kingdom, taxonRank having count(*) > 1
 """
 
@@ -232,18 +219,27 @@ def lineage(
         query.copy_to(path)
         return path
 
-    words = pa.table({"given": list(_RANK_WORDS), "word": list(_RANK_WORDS.values())})
-    statuses = {"accepted": list(_ACCEPTED), "synonyms": list(_SYNONYMS)}
+    words = pa.table(
+        {"given": list(vocabulary.RANK_WORDS), "word": list(vocabulary.RANK_WORDS.values())}
+    )
+    statuses = {"accepted": list(vocabulary.ACCEPTED), "synonym": vocabulary.SYNONYM}
+    kingdoms = pa.table(
+        {"given": list(vocabulary.KINGDOMS), "accepted": list(vocabulary.KINGDOMS.values())}
+    )
+    below = {"below_genus": list(vocabulary.BELOW_GENUS), "no_taxon": vocabulary.NO_TAXON}
+    ranks = {"ranks": list(vocabulary.RANKS)}
     clean = made("clean", sql.query(con, CLEAN_SQL, statuses, node=node, rank_word=words))
     texts = made("texts", sql.query(con, TEXT_SQL, clean=clean))
     names = keys.parsed(con, texts, work_dir, tag)
     followed = made("followed", sql.query(con, ACCEPTED_SQL, clean=clean))
     named = made(
-        "named", sql.query(con, NAMED_SQL, clean=clean, read_name=names, followed=followed)
+        "named", sql.query(con, NAMED_SQL, below, clean=clean, read_name=names, followed=followed)
     )
     walk = made("walk", sql.query(con, WALK_SQL, clean=clean, named=named))
-    tree = made("lineage", sql.query(con, SQL, named=named, walk=walk))
-    params = {"ranks": _RANKS}
+    tree = made(
+        "lineage", sql.query(con, SQL, ranks, named=named, walk=walk, kingdom_word=kingdoms)
+    )
+    params = {"ranks": list(vocabulary.RANKS)}
     problems = made(
         "problems", sql.query(con, PROBLEMS_SQL, params, node=node, named=named, walk=walk)
     )

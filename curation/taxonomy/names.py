@@ -32,6 +32,18 @@ MARKERS = {
 _UNCERTAIN = {"cf.", "cf", "aff.", "aff", "nr.", "nr", "?", "near", "affin.", "cfr.", "cfr"}
 _INDETERMINATE = {"sp.", "sp", "spp.", "spp", "sp.nov.", "indet.", "indet", "n.sp.", "gen.", "species",
                   "ssp.nov.", "sp.n.", "spec.", "spec"}  # fmt: skip
+_BELOW_GENUS = {
+    "subgen.",
+    "subg.",
+    "subgenus",
+    "sect.",
+    "section",
+    "ser.",
+    "series",
+    "subsect.",
+    "subser.",
+}
+_OR = {"or", "and", "et", "und", "y", "oder", "og", "och", "vs", "vs."}
 _AGGREGATE = {
     "agg.",
     "agg",
@@ -51,17 +63,21 @@ PARTICLES = {
     "von", "vom", "zu", "zur", "und", "and", "y", "non", "nec", "sensu", "auct", "emend", "ined", "bis",
     "agg", "nom", "sp", "spp", "ssp", "cf", "aff", "ter", "ten", "af", "av", "del", "della", "dal", "hort",
     "fil", "apud", "var", "subsp", "or", "of", "the", "with", "incl", "near", "nr", "indet", "gen", "zum",
+    "dalla", "dalle", "delle", "degli", "vander", "vanden", "oder", "og", "och", "not", "as",
 }  # fmt: skip
 # words of plain speech: a text that holds one names something, but not by a scientific name
 WORDS = frozenset("""
- animal animals ant ants ape bat bats bear bee bees beetle beetles bird birds bug bugs butterfly cat
+ incertae sedis animal animals ant ants ape bat bats bear bee bees beetle beetles bird birds bug bugs butterfly cat
  crab crabs creature deer dog dolphin duck egg eggs empty fish fishes flower flowers fly frog frogs
- fungi fungus giant grass human humans insect insects larva larvae leaf leaves lizard mammal mammals
+ giant grass human humans insect insects leaf leaves lizard mammal mammals
  marine microbe monkey moss moth moths mushroom nest none object organism organisms owl person plant
  plants rodent seed seeds shark shell shrimp shrub snail snake specimen spider spiders squirrel
  stick tree trees turtle unclassified undetermined unidentified unknown vehicle weed whale wild worm
  worms blank the with from some other
 """.split())  # fmt: skip
+# words that end a name at its genus, though they look like epithets
+STATES = frozenset("""hybrid hybrids hybr fossil fossils juvenile juveniles adult adults male female males females
+ native exotic cultivar cultivars cultivated nymph pupa seedling sapling""".split())  # fmt: skip
 _LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "Æ": "Ae", "Œ": "Oe", "ﬁ": "fi", "ﬂ": "fl"})
 
 
@@ -69,8 +85,8 @@ _LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "Æ": "Ae", "Œ": "Oe", "ﬁ
 class Name:
     """A parsed name: canonical form (None when there is none), authorship, rank by marker, note.
 
-    `note` is None or one of: otu_code, virus, hybrid_formula, uncertain, indeterminate, aggregate,
-    cultivar, epithet_only, abbreviated, not_a_name.
+    `note` is None or one of: otu_code, virus, hybrid_formula, several_names, misapplied, uncertain,
+    indeterminate, infrageneric, aggregate, cultivar, epithet_only, abbreviated, not_a_name.
     """
 
     canonical: str | None
@@ -96,8 +112,9 @@ def parse(text: str | None, genus: str | None = None) -> Name:
         return Name(None, note="not_a_name")
     if _CODE.match(name):
         return Name(name.upper(), note="otu_code")
-    if name.isupper() and " " in name:
-        name = name.capitalize()
+    if name.isupper() and " " in name:  # which of the capitals are an author's cannot be told
+        genus_word, epithet, *rest = name.split(" ")
+        name = " ".join([genus_word.capitalize(), epithet.lower(), *(w.title() for w in rest)])
     if _is_speech(name):
         return Name(None, note="not_a_name")
     if found := _beside_genus(name, genus):
@@ -106,7 +123,9 @@ def parse(text: str | None, genus: str | None = None) -> Name:
     if bare != f"{name} ":
         inner = parse(bare)
         return Name(inner.canonical, inner.authorship, inner.rank, inner.note or "cultivar")
-    words = name.replace("×", " × ").replace("†", " ").split()
+    words = re.sub(
+        r"\((\?|cf\.?|aff\.?)\)", r"\1", name.replace("×", " × ").replace("†", " ")
+    ).split()
     if len(words) > 1 and (words[0] == "×" or (words[0] in "xX" and words[1][:1].isupper())):
         words = words[1:]
     while words and words[0].lower() in ("candidatus", '"candidatus', "ca.") and len(words) > 1:
@@ -149,7 +168,12 @@ def _beside_genus(name: str, genus: str | None) -> Name | None:
     head = plain(genus).capitalize()
     if not _UNINOMIAL.match(head):
         return None
-    if _epithet(first) and first.islower() and (not rest or _epithet(rest.split(" ")[0])):
+    if (
+        _epithet(first)
+        and first.islower()
+        and first not in STATES
+        and (not rest or _epithet(rest.split(" ")[0]))
+    ):
         inner = parse(f"{head} {name}")
         return Name(inner.canonical, inner.authorship, inner.rank, inner.note or "epithet_only")
     if _INITIAL.match(first) and head.startswith(first[:-1]) and rest:
@@ -166,22 +190,25 @@ def _looks_like_formula(words: list[str], sign: int) -> bool:
 
 
 def _with_epithets(genus: str, words: list[str]) -> Name:
-    if words and re.match(r"^\([A-ZÀ-Þ][\w-]+\.?\)$", words[0]) and len(words) > 1 and (
-        _epithet(words[1])
-    ):  # fmt: skip
-        words = words[1:]  # a subgenus, not an author
-    if len(words) > 2 and words[0] in ("subgen.", "subg.", "sect.", "ser."):
+    if words and re.match(r"^\([A-ZÀ-Þ][\w-]+\.?\)$", words[0]):  # a subgenus, not an author
+        if len(words) == 1:
+            return Name(genus, None, None, "infrageneric")
+        if _epithet(words[1]):
+            words = words[1:]
+    if len(words) > 1 and words[0].lower() in _BELOW_GENUS:
+        if len(words) == 2 or not _epithet(words[2]):
+            return Name(genus, None, None, "infrageneric")
         words = words[2:]
-    parts, rank, note = [genus], None, None
+    parts, rank = [genus], None
     i = 0
     while i < len(words) and len(parts) < 3:
         word = words[i]
         low = word.lower()
-        if low in _UNCERTAIN or low in _INDETERMINATE:
-            note = "uncertain" if low in _UNCERTAIN else "indeterminate"
-            return Name(" ".join(parts), None, rank, note)
+        if note := _ended(words[i:]):
+            last = i + 1 == len(words) and note == "uncertain" and len(parts) > 1
+            return Name(" ".join(parts[:-1] if last else parts), None, None if last else rank, note)
         if low in _AGGREGATE:
-            return Name(" ".join(parts), None, rank, "aggregate" if len(parts) > 1 else note)
+            return Name(" ".join(parts), None, rank, "aggregate" if len(parts) > 1 else None)
         if len(parts) == 1 and _old_epithet(words[i:]):
             parts.append(low)
         elif low in MARKERS and len(parts) == 2 and i + 1 < len(words) and (
@@ -195,25 +222,66 @@ def _with_epithets(genus: str, words: list[str]) -> Name:
         else:
             break
         i += 1
-    rest = words[i:]
-    if len(parts) > 1 and any(word.lower() in ("agg.", "aggr.", "s.l.", "s.lat.") for word in rest):
-        return Name(" ".join(parts), " ".join(rest[:-1]) or None, rank, "aggregate")
-    below = len(parts) == 3 and len(rest) > 1 and rest[0].lower() in MARKERS
+    return _with_author(parts, rank, words[i:])
+
+
+def _ended(words: list[str]) -> str | None:
+    """`uncertain` or `indeterminate` where the name goes no further."""
+    low = words[0].lower()
+    if low in _UNCERTAIN:
+        return "uncertain"
+    if low in _INDETERMINATE or low in STATES or re.match(r"^spp?\.?\d*$|^spp?\.\S", low):
+        return "indeterminate"
+    new = low in ("n.", "nov.", "nova") and len(words) > 1 and words[1].lower() in _INDETERMINATE
+    return "indeterminate" if new else None
+
+
+def _with_author(parts: list[str], rank: str | None, rest: list[str]) -> Name:
+    """The name with what follows its epithets, which is not always an author."""
+    name, low = " ".join(parts), [word.lower() for word in rest]
+    if _several(rest):
+        return Name(None, note="several_names")
+    if any(word.startswith("auct") for word in low) and {"non", "nec", "not"} & set(low):
+        return Name(None, note="misapplied")
+    if len(parts) > 1 and any(word in ("agg.", "aggr.", "s.l.", "s.lat.") for word in low):
+        return Name(name, " ".join(rest[:-1]) or None, rank, "aggregate")
+    below = len(parts) == 3 and len(rest) > 1 and low[0] in MARKERS
     if below and _epithet(rest[1]):  # a form of a subspecies: the lowest epithet names the taxon
-        return Name(" ".join([*parts[:2], rest[1]]), " ".join(rest[2:]) or None,
-                    MARKERS[rest[0].lower()], None)  # fmt: skip
+        return Name(
+            " ".join([*parts[:2], rest[1]]), " ".join(rest[2:]) or None, MARKERS[low[0]], None
+        )
     if len(parts) == 2:  # an author may stand between the species and the infraspecific epithet
-        last = None
-        for j, word in enumerate(rest[:-1]):
-            if word.lower() in MARKERS and _epithet(rest[j + 1]):
-                last = j
-        if last is not None:
-            return Name(" ".join([*parts, rest[last + 1]]), " ".join(rest[last + 2 :]) or None,
-                        MARKERS[rest[last].lower()], None)  # fmt: skip
-        for j, word in enumerate(rest):
-            if word.lower() in _UNCERTAIN and j + 1 < len(rest) and _epithet(rest[j + 1]):
-                return Name(" ".join(parts), None, rank, "uncertain")
-    return Name(" ".join(parts), " ".join(rest) or None, rank, note)
+        last = [j for j, word in enumerate(low[:-1]) if word in MARKERS and _epithet(rest[j + 1])]
+        if last:
+            j = last[-1]
+            return Name(" ".join([*parts, rest[j + 1]]), " ".join(rest[j + 2 :]) or None,
+                        MARKERS[low[j]], None)  # fmt: skip
+    for j, word in enumerate(low):
+        if word in _UNCERTAIN and (j + 1 == len(rest) or _epithet(rest[j + 1])):
+            return Name(name, None, rank, "uncertain")
+    if (
+        len(parts) == 1
+        and rest
+        and not re.match(r"^[(\[]?([A-ZÀ-ÞŠŽ]|['’]t$|d['’]|[a-z]{1,4}$)", rest[0])
+    ):
+        return Name(name, None, rank, "uncertain")  # an epithet that cannot be read
+    return Name(name, " ".join(rest) or None, rank, None)
+
+
+def _several(rest: list[str]) -> bool:
+    """True when a second name follows: "… / fuscus", "… or fuscus", "… & L. fuscus", "(Other name)"."""
+    if not rest:
+        return False
+    joined = rest[0] in ("/", "|", "+", ";", "-", "–", "&") or rest[0].lower() in _OR
+    if joined and len(rest) > 1:
+        first = rest[1]
+        next_is_epithet = len(rest) > 2 and _epithet(rest[2])
+        return _epithet(first) or (
+            (_INITIAL.match(first) or _UNINOMIAL.match(first)) is not None and next_is_epithet
+        )
+    return len(rest) > 1 and bool(re.match(r"^\([A-Z][a-z]+$", rest[0])) and (
+        rest[1].endswith(")") and _epithet(rest[1][:-1])
+    )  # fmt: skip
 
 
 def _old_epithet(words: list[str]) -> bool:

@@ -53,8 +53,7 @@ usage as (
       then 'provisionally accepted' else 'accepted' end) as taxonomicStatus
   from taxon
   union all
-  select source_row, coalesce(said(fields, $synonym.id), said(fields, $synonym.name) || '@'
-      || said(fields, $synonym.taxon)), null, said(fields, $synonym.taxon),
+  select source_row, said(fields, $synonym.name) || '@' || said(fields, $synonym.taxon), null, said(fields, $synonym.taxon),
     said(fields, $synonym.name), coalesce(said(fields, $synonym.status), 'synonym')
   from synonym
 )

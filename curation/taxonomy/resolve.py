@@ -38,13 +38,16 @@ SETTLED_SQL = """
 with why as (                   -- what stood in the way of the name itself
   select lineage, bool_or(misfit = 'kingdom_conflict') as kingdom_conflict,
     bool_or(misfit = 'lineage_conflict') as lineage_conflict,
-    bool_or(misfit = 'author_conflict') as author_conflict, bool_or(way_no = 0) as name_known
+    bool_or(misfit = 'author_conflict') as author_conflict,
+    bool_or(misfit = 'misapplied') as misapplied, bool_or(misfit = 'key_conflict') as key_conflict,
+    bool_or(way_no = 0) as name_known
   from scored group by lineage
 )
 select w.lineage, w.name_known,
   case when c.lineage is null then case
          when name_known and kingdom_conflict and not coalesce(lineage_conflict, false) then 'kingdom_conflict'
          when name_known and lineage_conflict then 'lineage_conflict'
+         when misapplied then 'misapplied' when key_conflict then 'key_conflict'
          when author_conflict then 'author_conflict' end
        when c.margin < case when c.way in ('exact', 'key') then 1 else 5 end
          then case when c.way in ('exact', 'key') then 'homonym' else 'ambiguous' end
@@ -67,6 +70,7 @@ joined as (
   select s.*, st.problem, coalesce(st.settled, false) as by_name,
     coalesce(st.settled, false) or h.lineage is not null as by_taxonomy,
     case when st.settled then c.taxonomy else h.taxonomy end as hit_taxonomy,
+    case when st.settled then c.taxonRank else h.taxonRank end as hit_rank,
     case when st.settled then c.accepted_id else h.accepted_id end as hit_id,
     case when st.settled then case c.way when 'exact' then
            case when c.acceptedNameUsageID is null then 'exact' else 'synonym' end else c.way end
@@ -92,7 +96,8 @@ decided as (
   select *, has_provider and not by_name
     and (source = 'gbif' or coalesce(problem, '') not in
          ('kingdom_conflict', 'lineage_conflict', 'homonym', 'ambiguous', 'author_conflict'))
-    and coalesce(note, '') not in ('not_a_name', 'hybrid_formula', 'abbreviated') as by_provider
+    and coalesce(note, '') not in ('not_a_name', 'hybrid_formula', 'several_names', 'misapplied', 'abbreviated')
+    and not (by_taxonomy and n_words = 1 and wanted is not null and hit_rank = 'genus') as by_provider
   from joined
 )
 select d.lineage,
@@ -107,7 +112,8 @@ select d.lineage,
     as specificEpithet,
   case when by_provider then case when n_words = 3 and note is null then string_split(name, ' ')[3] end
        else a.infraspecificEpithet end as infraspecificEpithet,
-  case when by_provider then coalesce(lower(d.taxonRank),
+  case when by_provider then coalesce(case when species_name is not null or not lower(d.taxonRank) in
+           ('species', 'subspecies', 'variety', 'form') then lower(d.taxonRank) end,
          case when species_name is not null then 'species' when d.genus is not null then 'genus'
               when d.family is not null then 'family' when d."order" is not null then 'order'
               when d."class" is not null then 'class' when d.phylum is not null then 'phylum'
@@ -130,7 +136,8 @@ select d.lineage,
     when a.taxonID is not null then coalesce(note, problem, 'name_not_found')
     when text is null and d.kingdom is null and species_name is null
       then case source when 'gbif' then 'no_occurrence' else 'no_name' end
-    when note in ('not_a_name', 'hybrid_formula', 'abbreviated') and wanted is null then note
+    when note in ('not_a_name', 'hybrid_formula', 'several_names', 'misapplied', 'abbreviated')
+      and wanted is null then note
     else coalesce(problem, 'name_not_found')
   end as match_reason,
   case when by_name then d.match_distance end as match_distance,

@@ -11,6 +11,9 @@ another kingdom never fits.
 """
 
 MACROS = """
+create or replace macro epithet_of(key) as substr(key, strpos(key, ' ') + 1);
+create or replace macro bare(key) as            -- without hyphens and the last word's gender ending
+  regexp_replace(replace(key, '-', ''), '(us|um|a|is|e|ii?|er|ra|rum|rus)$', '');
 create or replace macro confidence(total) as    -- GBIF's normalisation, brought to 0 to 1
   case when total <= 80 then greatest(0, total)
        else least(100, 75.8 + 26 * (log10(1.5 * (total - 70)) - 1)) end / 100.0;
@@ -77,24 +80,28 @@ parts as (
          when acceptedNameUsageID is null then 1 else 0 end as status_score,
     coalesce(checklistKey = keyed_by and (taxonKey = taxonID or taxonKey = accepted_id), false)
         or way = 'key' as key_agrees,
+    coalesce(author_says, false) or family_says = 1 or order_says = 1 as ally,
     (kingdom is not null)::int + (phylum is not null)::int + ("class" is not null)::int
       + ("order" is not null)::int + (family is not null)::int as n_ranks
   from judged
 )
-select * exclude (their_words, their_text, author_words, author_text),
+select * exclude (their_words, their_text, author_words, author_text, ally),
   name_score + author_score + class_score + rank_score + status_score
     + case when key_agrees then 15 else 0 end as total,
   case
     when kingdom_says < 0 then 'kingdom_conflict'
-    when way in ('variant', 'fuzzy') and author_says = false then 'author_conflict'
     when taxonomicStatus = 'misapplied' then 'misapplied'
-    when n_differ > 0 and class_score < 0 and not coalesce(author_says, false) and not key_agrees
-      then 'lineage_conflict'
-    when n_differ > 0 and n_agree = 0 and not coalesce(author_says, false) and not key_agrees
-      then 'lineage_conflict'
-    when way = 'fuzzy' and not (coalesce(author_says, false) or family_says = 1 or order_says = 1)
-      and (distance > 1 or not starts_with(name_key, wanted_genus || ' ')
-           or length(wanted_key) - length(wanted_genus) < 7) then 'too_far'
+    when way in ('variant', 'fuzzy') and author_says = false then 'author_conflict'
+    when way = 'key' and n_differ > 0 then 'key_conflict'
+    when n_differ > 0 and not key_agrees and not (coalesce(author_says, false) and phylum_says >= 0
+           and class_says >= 0 and coalesce(abs(year - their_year) <= 1, true))
+      and (class_score < 0 or n_agree = 0 or order_says = -1 and family_says = -1) then 'lineage_conflict'
+    when way in ('variant', 'fuzzy') and family_says = -1 then 'lineage_conflict'
+    when way = 'variant' and not ally and bare(name_key) <> bare(wanted_key) then 'too_far'
+    when way = 'fuzzy' and (not ally or (not coalesce(author_says, false)
+           and (substr(epithet_of(name_key), 1, 1) <> substr(epithet_of(wanted_key), 1, 1)
+             or replace(name_key, 'macr', 'micr') = replace(wanted_key, 'macr', 'micr'))))
+      then 'too_far'
     when way = 'fuzzy' and distance > 1 and not (coalesce(author_says, false)
          and length(wanted_key) - length(wanted_genus) >= 8) and not (family_says = 1
          and length(wanted_key) - length(wanted_genus) >= 10) then 'too_far'
@@ -104,8 +111,9 @@ from parts
 
 CHOSEN_SQL = """
 with fit as (
-  select *, row_number() over (partition by lineage order by way_no, precedence, total desc,
-    acceptedNameUsageID is not null, n_ranks desc, accepted_id, taxonID) as place
+  select *, row_number() over (partition by lineage order by way_no, coalesce(name_key <> title_key, false),
+    coalesce(not author_says, false), n_differ > n_agree, precedence, total desc,
+    acceptedNameUsageID is not null, n_ranks desc, accepted_id, taxonID, way) as place
   from scored where misfit is null
 ),
 first_of as (select * from fit where place = 1),
@@ -115,10 +123,12 @@ rival as (                      -- the best of the same way that would give anot
   from fit f join first_of b on f.lineage = b.lineage and f.place > 1 and f.way_no = b.way_no
   where (f.taxonomy = b.taxonomy and f.accepted_id <> b.accepted_id
          or f.taxonomy <> b.taxonomy and f.kingdom <> b.kingdom)
-    and not (f.species is not distinct from b.species and f.genus is not distinct from b.genus
+    and coalesce(b.name_key <> b.title_key or f.name_key = b.title_key, true)
+    and not (f.name_key = b.name_key and f.acceptedNameUsageID is null and b.acceptedNameUsageID is null
       and coalesce(f.kingdom = b.kingdom, true) and coalesce(f.phylum = b.phylum, true)
       and coalesce(f."class" = b."class", true)     -- the same taxon, written down twice
-      and (coalesce(f."order" = b."order", true) or coalesce(f.family = b.family, true)))
+      and (coalesce(f.family = b.family, true) and coalesce(f."order" = b."order", true)
+           or contains(f.name_key, ' ') and f."order" = b."order"))
   group by f.lineage
 ),
 best as (
@@ -133,13 +143,14 @@ from best
 
 LADDER_SQL = """
 with fit as (
-  select *, count(distinct accepted_id) over (partition by lineage, distance, taxonomy) as n_homonyms
+  select *, count(distinct accepted_id) over (partition by lineage, distance, taxonomy) as n_homonyms,
+    count(distinct kingdom) over (partition by lineage, distance) as n_kingdoms
   from scored
   where kingdom_says >= 0 and (acceptedNameUsageID is null or distance = 1)
 ),
 good as (
   select * from fit
-  where class_score - case when genus_says = 1 and taxonRank = 'genus' then 2 else 0 end >= 0
+  where (n_kingdoms <= 1 or kingdom_says = 1) and class_score - case when genus_says = 1 and taxonRank = 'genus' then 2 else 0 end >= 0
     and (n_agree >= 1 + (taxonRank in ('family', 'order', 'class', 'phylum'))::int
          or (n_agree + n_differ <= (taxonRank in ('family', 'order', 'class', 'phylum'))::int and n_homonyms = 1))
 )

@@ -18,6 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from catalog.schema import RANKS
 from curation.taxonomy import names
 from tests.benchmarks import _names_world as worlds
 from tests.benchmarks._names_world import Row, World, edited, label_of
@@ -42,6 +45,7 @@ def run(*, quick: bool) -> Result:
         bench.corrupted()
         bench.homonyms()
         bench.asterales()
+        bench.taxonopy()
         bench.themselves()
         return Result(
             "names_accuracy", peer, "every name right", tuple(bench.lines), tuple(bench.targets)
@@ -198,7 +202,7 @@ class _Bench:
         world = World(rows, self.work, "asterales")
         meant: dict[str | None, set[str]] = collections.defaultdict(set)
         for row in rows:
-            canonical = names.parse(row["scientificName"]).canonical
+            canonical = _folded(row)
             meant[canonical].add(row.get("acceptedNameUsageID") or row["taxonID"])
         synonyms = [row for row in rows if row["taxonID"].startswith("synonym:")]
         keys = {row["taxonID"] for row in rows}
@@ -207,7 +211,7 @@ class _Bench:
         )
         right, homonyms, lost = 0, 0, 0
         for row, label in zip(synonyms, found, strict=True):
-            canonical = names.parse(row["scientificName"]).canonical
+            canonical = _folded(row)
             if label["taxonID"] == row["acceptedNameUsageID"]:
                 right += 1
             elif canonical is None or len(meant[canonical]) > 1:
@@ -224,26 +228,52 @@ class _Bench:
         self.line("Asterales: synonyms that several taxa bear, or no names", homonyms, unit="names")
         self.judge("Asterales: every synonym lands on its accepted taxon", right == len(synonyms),
                    f"{right:,} of {len(synonyms):,}; {homonyms:,} name several taxa; {lost:,} lost")  # fmt: skip
-        for other in ("ncbi", "ott"):
-            pairs = []
-            for row in worlds.bars(folder / f"{other}/taxonomy.tsv.gz"):
-                shared = re.findall(r"gbif:(\d+)", row.get("sourceinfo", ""))
-                if shared and shared[0] in keys:
-                    pairs.append((row["name"], shared[0]))
-            if not pairs:
-                continue
-            labels = world.resolve({"text": name, "kingdom": "Plantae"} for name, _ in pairs)
-            answered = [(label["taxonID"], key) for label, (_, key) in zip(labels, pairs, strict=True)
+        ott = list(worlds.bars(folder / "ott/taxonomy.tsv.gz"))
+        ncbi = {row["uid"]: row["name"] for row in worlds.bars(folder / "ncbi/taxonomy.tsv.gz")}
+        shared = [(row["name"], re.search(r"ncbi:(\d+)", row["sourceinfo"]), gbif[1]) for row in ott
+                  if (gbif := re.search(r"gbif:(\d+)", row.get("sourceinfo", ""))) and gbif[1] in keys]  # fmt: skip
+        pairs = {"Open Tree": [(name, key) for name, _, key in shared],
+                 "NCBI": [(ncbi[n[1]], key) for _, n, key in shared if n and n[1] in ncbi]}  # fmt: skip
+        for other, names_and_keys in pairs.items():
+            labels = world.resolve(
+                {"text": name, "kingdom": "Plantae"} for name, _ in names_and_keys
+            )
+            answered = [(label["taxonID"], key) for label, (_, key) in zip(labels, names_and_keys, strict=True)
                         if label_of(label)]  # fmt: skip
             agree = sum(mine == key for mine, key in answered) / len(answered)
             self.line(
-                f"{other}: {len(answered):,} of {len(pairs):,} names with a shared id agree", agree
+                f"{other}: {len(answered):,} of {len(labels):,} names with a shared id: agree",
+                agree,
             )
             self.judge(
                 f"{other}: names with a shared id agree at least 0.98",
                 agree >= 0.98,
                 f"{agree:.4f}",
             )
+
+    def taxonopy(self) -> None:
+        """TaxonoPy's six examples, its empty row, and the beetle epithet that it made a bird genus."""
+        folder = DATA / "taxonomy/taxonopy_examples/examples"
+        golds = pq.read_table(folder / "resolved/sample.resolved.parquet").to_pylist()
+        given = pq.read_table(folder / "input/sample.parquet").to_pylist()
+        tree: dict[str, Row] = {}
+        bird = dict(zip(RANKS, ("Animalia", "Chordata", "Aves", "Passeriformes", "Xidae", "Rufipes", "Rufipes albus"),
+                        strict=True))  # fmt: skip
+        for lineage in (*golds, bird):
+            for depth, rank in enumerate(RANKS):
+                path = "|".join(lineage[r] for r in RANKS[: depth + 1])
+                tree[path] = {"taxonID": path, "parentNameUsageID": path.rpartition("|")[0],
+                              "scientificName": lineage[rank], "taxonRank": rank, "taxonomicStatus": "accepted"}  # fmt: skip
+        beetle = {"text": "rufipes", "species": "rufipes", "kingdom": "Animalia", "phylum": "Arthropoda",
+                  "class": "Insecta", "order": "Coleoptera"}  # fmt: skip
+        said = [{"text": row["scientific_name"], **{r: row[r] for r in RANKS}} for row in given]
+        *labels, refused = World(tree.values(), self.work, "taxonopy").resolve([*said, beetle])
+        wanted = {row["uuid"]: tuple(row[r] for r in RANKS) for row in golds}
+        same = [tuple(label[r] for r in RANKS) == wanted.get(row["uuid"], (None,) * 7)
+                for row, label in zip(given, labels, strict=True)]  # fmt: skip
+        self.judge("TaxonoPy's examples: the same lineage, Laelia rosea apart, the empty row unresolved, "
+                   "rufipes refused", all(same) and label_of(refused) is None and refused["genus"] is None,
+                   f"{sum(same)} of {len(same)}, rufipes is {refused['canonicalName']!r}")  # fmt: skip
 
     def themselves(self) -> None:
         for what, prefix in (("AviList", "bird:"), ("FishBase", "fish:")):
@@ -275,6 +305,10 @@ def _scored(
     right = sum(gold == answer for _, gold, answer in pairs)
     wrong = [(given, gold, answer) for given, gold, answer in pairs if answer and answer != gold]
     return right / max(1, right + len(wrong)) if right or wrong else 1.0, right / len(pairs), wrong
+
+
+def _folded(row: Row) -> str | None:
+    return (names.parse(row["scientificName"]).canonical or "").lower() or None
 
 
 def _spaced(row: Row) -> str:

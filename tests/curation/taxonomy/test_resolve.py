@@ -157,7 +157,8 @@ def test_the_accepted_lineage_replaces_what_was_said(tmp_path, taxon_path):
 SPELLINGS = [  # what was said, taxon, rule
     (name("Prunella vulgare", kingdom="Plantae"), "P6", "variant"),  # gender
     (name("Chaetocnema rufipés", **BEETLE), "I6", "exact"),  # accents are no difference
-    (name("Viola wittrockianna", kingdom="Plantae"), "PB", "variant"),  # doubled letter
+    (name("Viola wittrockianna", kingdom="Plantae"), "P", "higher_rank"),  # a doubled letter alone
+    (name("Viola wittrockianna Gams", kingdom="Plantae"), "PB", "variant"),  # with its author
     (name("Prunella vulgarsi L.", kingdom="Plantae", family="Lamiaceae"), "P6", "fuzzy"),
     (name("Prunela vulgaris", kingdom="Plantae", family="Lamiaceae"), "P6", "fuzzy"),
     (name("Prunela vulgaris L."), "P6", "fuzzy"),  # the author stands for the ranks
