@@ -19,7 +19,7 @@ from catalog.artifact import Artifact
 from curation import dedup, geoprivacy, media, report, verdict
 from curation.recipe import Source
 from curation.sources import bioscan, eol, fathomnet, gbif, own
-from curation.taxonomy import backbone, candidates, resolve, vernacular
+from curation.taxonomy import authority, backbone, resolve, vernacular
 from curation.workshop import Build, Made, scratch, sha256
 
 
@@ -103,10 +103,10 @@ def taxon(build: Build, _: Made) -> list[Artifact]:
     return made
 
 
-def authorities(build: Build) -> list[candidates.Authority]:
+def authorities(build: Build) -> list[authority.Authority]:
     """The loaded taxonomies, best first, and whose keys they answer to."""
     return [
-        candidates.Authority(item.name, item.checklist_key,
+        authority.Authority(item.name, item.checklist_key,
                              build.path(item.mapping) if item.mapping else None)
         for item in build.recipe.taxonomy
     ]  # fmt: skip

@@ -12,7 +12,6 @@ in those genera, not in the taxonomy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from catalog import schema, sql
-from curation.taxonomy import keys, vocabulary
+from catalog import sql
+from curation.taxonomy import authority, keys, vocabulary
+from curation.taxonomy.authority import Authority
 
-GBIF_BACKBONE = "d7dddbf4-2cf0-4f39-9b2a-bb099caae36c"
 MAX_EDITS = 2
 
 LINEAGE_SQL = """
@@ -219,15 +218,6 @@ from rung r join high t on t.name_key = r.word and t.taxonRank = r.rank
 
 
 @dataclass(frozen=True)
-class Authority:
-    """A loaded taxonomy: its name, and which checklist's keys its ids (or its mapping) answer to."""
-
-    name: str
-    checklist_key: str = ""
-    mapping: Path | None = None
-
-
-@dataclass(frozen=True)
 class Names:
     """What every query of this file reads."""
 
@@ -255,16 +245,16 @@ def said(con: duckdb.DuckDBPyConnection, lineage: sql.Input, work_dir: Path) -> 
         pa.table({"given": list(words), "accepted": list(words.values())})
         for words in (vocabulary.KINGDOMS, vocabulary.OTHER_NAMES)
     )
-    sql.query(con, SAID_SQL, {"backbone": GBIF_BACKBONE}, lineage=lineage, read_name=read,
+    sql.query(con, SAID_SQL, {"backbone": authority.GBIF_BACKBONE}, lineage=lineage, read_name=read,
               kingdom_word=kingdoms, other_name=others).copy_to(target)  # fmt: skip
     return target
 
 
 def by_name(names: Names, authorities: Sequence[Authority]) -> list[Path]:
     """Candidates found by the name or the provider's key: exact, key, variant, fuzzy."""
-    authority, mapping = _authorities(authorities)
+    keyed, mapping = authority.tables(authorities)
     exact = names.made("exact", EXACT_SQL, {})
-    inputs: dict[str, sql.Input] = {"authority": authority, "mapping": mapping, "found": exact}
+    inputs: dict[str, sql.Input] = {"authority": keyed, "mapping": mapping, "found": exact}
     by_key = names.made("key", KEY_SQL, inputs)
     variant = names.made("variant", VARIANT_SQL, {"found": [exact, by_key]})
     found = [exact, by_key, variant]
@@ -277,36 +267,3 @@ def by_name(names: Names, authorities: Sequence[Authority]) -> list[Path]:
 def by_rank(names: Names, settled: sql.Input) -> Path:
     """Candidates at the stated ranks for lineages that are not settled by their name."""
     return names.made("higher", HIGHER_SQL, {"settled": settled})
-
-
-def _authorities(authorities: Sequence[Authority]) -> tuple[pa.Table, pa.Table]:
-    """Whose keys lead where: by taxonomy and checklist, directly or through a mapping."""
-    keyed = [{"taxonomy": a.name, "checklistKey": a.checklist_key, "mapped": False}
-             for a in authorities if a.checklist_key]  # fmt: skip
-    mapped = [a for a in authorities if a.mapping is not None]
-    keyed += [{"taxonomy": a.name, "checklistKey": GBIF_BACKBONE, "mapped": True} for a in mapped]
-    pairs = [{"taxonomy": a.name, "checklistKey": GBIF_BACKBONE, "taxonKey": old, "taxonID": new}
-             for a in mapped if a.mapping for old, new in _mapping(a.mapping)]  # fmt: skip
-    text = schema.STR
-    return (
-        pa.Table.from_pylist(keyed, schema=pa.schema(
-            [("taxonomy", text), ("checklistKey", text), ("mapped", schema.BOOL)])),
-        pa.Table.from_pylist(pairs, schema=pa.schema(
-            [("taxonomy", text), ("checklistKey", text), ("taxonKey", text), ("taxonID", text)])),
-    )  # fmt: skip
-
-
-def _mapping(path: Path) -> list[tuple[str, str]]:
-    """(old key, new id) of a table of two columns, split by tab, comma or semicolon, header or none."""
-    pairs = []
-    with path.open(encoding="utf-8-sig") as lines:
-        for n, line in enumerate(lines):
-            parts = [part.strip().strip('"') for part in re.split("[\t,;]", line.rstrip("\n"))]
-            header = n == 0 and not parts[0].isdecimal()
-            if len(parts) > 1 and parts[0] and parts[1] and not header:
-                pairs.append((parts[0], parts[1]))
-    if not pairs:
-        raise ValueError(
-            f"{path} holds no pairs of a GBIF backbone key and an id; is it the mapping?"
-        )
-    return pairs

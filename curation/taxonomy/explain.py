@@ -13,7 +13,7 @@ from catalog.artifact import Artifact
 from curation import report
 from curation.recipe import Recipe
 from curation.taxonomy import resolve
-from curation.taxonomy.candidates import Authority
+from curation.taxonomy.authority import Authority
 from curation.workshop import scratch
 
 STATED = ("kingdom", "phylum", "class", "order", "family", "genus", "species", "taxonRank",

@@ -10,8 +10,9 @@ to the runner-up adds up to 5, and the sum is brought to 0 to 1. Where ours diff
 
 - a taxon of another kingdom than was stated never fits, whatever else agrees;
 - a taxon whose stated ranks speak against it more than for it does not fit, unless the author does;
-- a spelling that is not the name's own needs the stated author, or a family or order, on its side,
-  and no second candidate as near;
+- a spelling that is not the name's own needs the stated author, or a family or order, on its side
+  (a gender ending or a hyphen does not), and no second candidate as near;
+- one word alone that two taxa bear is no answer, even where one of them is accepted;
 - where name and stated lineage contradict each other neither is believed: nothing is settled;
 - equal names in several kingdoms are no answer, also when only one taxonomy holds each.
 
@@ -30,7 +31,8 @@ import pyarrow as pa
 
 from catalog import schema, sql
 from curation.taxonomy import candidates, score
-from curation.taxonomy.candidates import Authority, Names
+from curation.taxonomy.authority import Authority
+from curation.taxonomy.candidates import Names
 
 MIN_SCORE = 0.80
 
@@ -49,10 +51,10 @@ select w.lineage, w.name_known,
          when name_known and lineage_conflict then 'lineage_conflict'
          when misapplied then 'misapplied' when key_conflict then 'key_conflict'
          when author_conflict then 'author_conflict' end
-       when c.margin < case when c.way in ('exact', 'key') then 1 else 5 end
+       when c.margin < case when c.way in ('exact', 'key') and c.n_words > 1 then 1 else 5 end
          then case when c.way in ('exact', 'key') then 'homonym' else 'ambiguous' end
        when c.score < $min_score then 'low_score' end as problem,
-  c.lineage is not null and coalesce(c.margin >= case when c.way in ('exact', 'key') then 1 else 5 end, true)
+  c.lineage is not null and coalesce(c.margin >= case when c.way in ('exact', 'key') and c.n_words > 1 then 1 else 5 end, true)
     and c.score >= $min_score as settled
 from why w left join chosen c using (lineage)
 """

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from catalog import schema, sql
 from curation.taxonomy import backbone, names, resolve
-from curation.taxonomy.candidates import Authority
+from curation.taxonomy.authority import Authority
 
 COLUMNS = ("taxonID parentNameUsageID acceptedNameUsageID taxonomicStatus taxonRank scientificName "
            "scientificNameAuthorship kingdom phylum class order family genus").split()  # fmt: skip

@@ -2,26 +2,25 @@
 
 Worlds and gold: `_names_world`. An answer is right when the accepted canonical name is the gold's;
 `higher_rank` labels are no answers here, and are counted apart. Peer: thirty lines of regular
-expressions and string similarity (`_baseline`). Limit: every name right. Where an expert rejected or
+expressions and string similarity (`_names_baseline`). Limit: every name right. Where an expert rejected or
 corrected GBIF's match the expert's word is the gold. Without the real data all is unmeasured.
 """
 
 from __future__ import annotations
 
 import collections
-import difflib
 import os
 import random
 import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from catalog.schema import RANKS
 from curation.taxonomy import names
+from tests.benchmarks import _names_baseline as baseline
 from tests.benchmarks import _names_world as worlds
 from tests.benchmarks._names_world import Row, World, edited, label_of
 from tests.benchmarks.harness import Result, Target, target
@@ -75,7 +74,7 @@ class _Bench:
         found = self.world.resolve({"text": text} for text in texts)
         golds = [(row["scientificName"], row["gold"]) for row in self.given]
         precision, recall, wrong = _scored(golds, [label_of(row) for row in found])
-        theirs, their_recall, _ = _scored(golds, _baseline(self.rows, texts))
+        theirs, their_recall, _ = _scored(golds, baseline.answers(self.rows, texts))
         self.line(f"checklists ({len(golds):,} names): precision", precision, theirs)
         self.line(f"checklists ({len(golds):,} names): recall", recall, their_recall)
         for given, gold, answer in wrong:
@@ -317,37 +316,6 @@ def _spaced(row: Row) -> str:
 
 def _same_species(answer: str | None, gold: str) -> bool:
     return (answer or "").split()[:2] == gold.split()[:2] or " " not in (answer or " ")
-
-
-def _baseline(rows: list[Row], texts: list[str]) -> list[str | None]:
-    """Canonical form by regex, then the record whose full name is most alike; else the nearest name."""
-    form = re.compile(r"^[^A-Za-z]*([A-Z][a-z]+)(?: [x×] ?| ×)?(?: ?\([A-Z][a-z]+\))? ?(?:[x×] ?)?([a-z-]{3,})?"
-                      r"(?:.*?(?:subsp|ssp|var|f)\. ([a-z-]{3,}))?")  # fmt: skip
-
-    def canonical(text: str) -> str:
-        found = form.match(text)
-        return " ".join(part for part in found.groups() if part) if found else text
-
-    accepted = {row["taxonID"]: row for row in rows}
-    by_name: dict[str, list[Row]] = collections.defaultdict(list)
-    for row in rows:
-        by_name[canonical(row["scientificName"])].append(row)
-    by_genus: dict[str, list[str]] = collections.defaultdict(list)
-    for name in by_name:
-        by_genus[name.split()[0]].append(name)
-    answers: list[str | None] = []
-    for text in texts:
-        name = canonical(text)
-        if name not in by_name:
-            near = difflib.get_close_matches(name, by_genus.get(name.split()[0], []), 1, 0.9)
-            name = near[0] if near else ""
-        hits = by_name.get(name, [])
-        best: Any = max(hits, key=lambda r: difflib.SequenceMatcher(None, text, r["scientificName"]).ratio(),
-                        default=None)  # fmt: skip
-        if best is not None:
-            best = accepted.get(best.get("acceptedNameUsageID") or "", best)
-        answers.append(canonical(best["scientificName"]) if best is not None else None)
-    return answers
 
 
 def _say(text: str) -> None:

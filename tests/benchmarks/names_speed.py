@@ -19,7 +19,7 @@ import duckdb
 
 from catalog import sql
 from curation.taxonomy import backbone, names, resolve
-from curation.taxonomy.candidates import Authority
+from curation.taxonomy.authority import Authority
 from tests.benchmarks import _names_synthetic as synthetic
 from tests.benchmarks.harness import Result, Row, peak_mb, target
 
