@@ -10,6 +10,7 @@ occurrence. Publishers' own archives (taxon core, Audiovisual Core) are read the
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import duckdb
 
 from catalog import schema, sql
 from curation.sources import boxes, dwca, snapshot
+
+_log = logging.getLogger(__name__)
 
 OCCURRENCE_SQL = """
 select
@@ -156,6 +159,7 @@ left join core c on c.key = m.key
 order by archive, source_table, source_row, media_index
 """
 
+COUNT_SQL = "select count(*) from multimedia"
 ASSOCIATED_SQL = "select count(*) > 0 from occurrence where associatedMedia is not null"
 
 IMAGE_ROW = "http://rs.gbif.org/terms/1.0/Image"
@@ -210,7 +214,8 @@ def gbif(
         occurrence = _narrow(con, OCCURRENCE_SQL, core, at, work_dir / "occurrence.parquet")
     if occurrence is None:
         occurrence = _no_occurrence(con, work_dir)
-    if not media and not _has_associated_media(con, occurrence):
+    listed = _has_associated_media(con, occurrence)
+    if not media and not listed:
         raise ValueError(
             f"{path} has no multimedia table, so it lists no pictures; download it as a Darwin Core "
             "Archive, or name the media table beside it with `multimedia = ...`"
@@ -220,6 +225,9 @@ def gbif(
                 "multimedia")
         for i, table in enumerate({table.name: table for table in media or [_NO_MEDIA]}.values())
     ]  # fmt: skip
+    if not listed and not sql.query(con, COUNT_SQL, multimedia=rows).scalar():
+        _log.warning("%s lists no pictures: its media table has no rows; was it made with a filter "
+                     "that leaves pictures out?", path)  # fmt: skip
     params = {"archive": archive, "media_only": media_only,
               "core_table": core.name if core else "occurrence"}  # fmt: skip
     return sql.query(con, SQL, params, occurrence=occurrence, multimedia=rows,

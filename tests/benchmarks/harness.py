@@ -89,6 +89,8 @@ def with_table(readme: str, results: dict[str, Any]) -> str:
     ]
     for name, result in sorted(results.items()):
         for row in result["rows"]:
+            if not row["peer"]:
+                continue  # the command prints them all
             ratio = row["ours"] / row["peer"] if row["peer"] else None
             cells = (
                 name,

@@ -193,8 +193,9 @@ def test_a_row_of_the_image_extension_is_a_still_image(tmp_path):
 
 
 @pytest.mark.parametrize("multimedia", [tsv(MEDIA_HEADER), MEDIA_HEADER.replace(" ", "\t"), ""])
-def test_an_empty_media_table_gives_no_rows(tmp_path, multimedia):
+def test_an_empty_media_table_gives_no_rows_and_says_so(tmp_path, multimedia, caplog):
     assert read(tmp_path, gbif_files(OCCURRENCE, multimedia)) == []
+    assert "lists no pictures: its media table has no rows" in caplog.text
 
 
 def test_pictures_without_any_occurrence_stay_as_orphans(tmp_path):
