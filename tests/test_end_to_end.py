@@ -143,10 +143,24 @@ def test_a_changed_threshold_repeats_only_what_depends_on_it(built, tmp_path):
     assert again["verdict"][0].address != made["verdict"][0].address
 
 
-def test_another_folder_port_and_process_give_the_same_bytes(built, tmp_path):
+ANOTHER_DAY = """
+import runpy, sys, time
+now, local, words = time.time, time.localtime, time.strftime
+time.time = lambda: now() + 400 * 86400
+time.localtime = lambda s=None: local(time.time() if s is None else s)
+time.strftime = lambda form, at=None: words(form, at or time.localtime())
+runpy.run_module("curation.build", run_name="__main__")
+"""
+
+
+def test_another_day_folder_port_and_process_give_the_same_bytes(built, tmp_path):
     root, _ = built
-    out = _run("--root", tmp_path / "other", "--engine", "serial")
+    out = subprocess.run(
+        [sys.executable, "-c", ANOTHER_DAY, "--root", str(tmp_path / "other"), "--engine", "serial"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300)  # fmt: skip
     assert out.returncode == 0, out.stderr
+    day = json.loads((tmp_path / "other/log/build.jsonl").read_text().splitlines()[-1])["time"][:10]
+    assert day > time.strftime("%Y-%m-%d"), "the clock of that build was another"
     ours = _digests(root)
     theirs = _digests(tmp_path / "other")
     assert theirs and all(ours[name] == digest for name, digest in theirs.items())
