@@ -100,6 +100,8 @@ def plain(text: str | None) -> str:
     if not text:
         return ""
     bare = _TAG.sub("", html.unescape(html.unescape(text)))
+    if "_" in bare and " " not in bare:  # how folders and files are named
+        bare = bare.replace("_", " ")
     return " ".join(unicodedata.normalize("NFC", bare).translate(_LIGATURES).split()).strip(
         " \"'“”,;"
     )
@@ -166,6 +168,9 @@ def _beside_genus(name: str, genus: str | None) -> Name | None:
     """A bare epithet ("rufipes") or an initial ("C. rufipes") completed by the stated genus."""
     first, _, rest = name.partition(" ")
     head = plain(genus).capitalize()
+    lower = first.islower() and _epithet(first) and bool(rest) and _epithet(rest.split(" ")[0])
+    if lower and (not genus or first == head.lower()):  # "panthera leo": capitals were lost
+        return parse(name[0].upper() + name[1:])
     if not _UNINOMIAL.match(head):
         return None
     if (

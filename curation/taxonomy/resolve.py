@@ -36,6 +36,11 @@ from curation.taxonomy.candidates import Names
 
 MIN_SCORE = 0.80
 
+MACROS = """
+create or replace macro cased(value) as         -- a provider's "ANIMALIA" and "animalia" are Animalia
+  case when value = lower(value) or value = upper(value) then upper(value[1]) || lower(value[2:]) else value end;
+"""
+
 SETTLED_SQL = """
 with why as (                   -- what stood in the way of the name itself
   select lineage, bool_or(misfit = 'kingdom_conflict') as kingdom_conflict,
@@ -103,12 +108,12 @@ decided as (
   from joined
 )
 select d.lineage,
-  case when by_provider then d.kingdom else a.kingdom end as kingdom,
-  case when by_provider then d.phylum else a.phylum end as phylum,
-  case when by_provider then d."class" else a."class" end as "class",
-  case when by_provider then d."order" else a."order" end as "order",
-  case when by_provider then d.family else a.family end as family,
-  case when by_provider then d.genus else a.genus end as genus,
+  case when by_provider then cased(d.kingdom) else a.kingdom end as kingdom,
+  case when by_provider then cased(d.phylum) else a.phylum end as phylum,
+  case when by_provider then cased(d."class") else a."class" end as "class",
+  case when by_provider then cased(d."order") else a."order" end as "order",
+  case when by_provider then cased(d.family) else a.family end as family,
+  case when by_provider then cased(d.genus) else a.genus end as genus,
   case when by_provider then d.species_name else a.species end as species,
   case when by_provider then string_split(d.species_name, ' ')[2] else a.specificEpithet end
     as specificEpithet,
@@ -174,6 +179,7 @@ def judged(
     `work_dir`, for whoever asks why.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
+    con.execute(MACROS)
     con.execute(score.MACROS)
     said = candidates.said(con, lineage, work_dir)
     known: sql.Input = list(taxon) or schema.TAXON.empty()

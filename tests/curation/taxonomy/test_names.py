@@ -46,6 +46,10 @@ from curation.taxonomy.names import Name, parse, plain
         ('"Homo sapiens"', "Homo sapiens", None, None, None),
         ("HOMO SAPIENS", "Homo sapiens", None, None, None),
         ("APUS apus", "Apus apus", None, None, None),
+        ("panthera leo", "Panthera leo", None, None, None),
+        ("panthera leo (Linnaeus, 1758)", "Panthera leo", "(Linnaeus, 1758)", None, None),
+        ("Panthera_leo", "Panthera leo", None, None, None),
+        ("giant stick insect", None, None, None, "not_a_name"),
         ("rufipes", None, None, None, "not_a_name"),
         ("7-punctata", None, None, None, "not_a_name"),
         ("1827)", None, None, None, "not_a_name"),
@@ -99,3 +103,14 @@ def test_almost_every_real_name_gives_the_canonical_form_of_its_checklist(real_d
     ]
     assert len(rows) > 3000
     assert len(wrong) <= len(rows) // 200, wrong[:20]
+
+
+@pytest.mark.parametrize(
+    ("text", "genus", "canonical"),
+    [("rufipes", "Formica", "Formica rufipes"), ("rufipes minor", "Formica", "Formica rufipes minor"),
+     ("F. rufipes", "Formica", "Formica rufipes"), ("G. rufipes", "Formica", None),
+     ("panthera leo", "Panthera", "Panthera leo"), ("Formica rufipes", "Formica", "Formica rufipes"),
+     ("rufipes", None, None), ("rufipes", "1827)", None)],
+)  # fmt: skip
+def test_a_genus_beside_it_completes_a_bare_epithet_or_an_initial(text, genus, canonical):
+    assert parse(text, genus).canonical == canonical
