@@ -23,7 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import sql
-from curation.taxonomy import names
+from curation.taxonomy import names, vocabulary
 
 MACROS = r"""
 create or replace macro quick(text) as
@@ -107,9 +107,9 @@ READ_SQL = "select * exclude (flagged) from read_name where not flagged"
 
 def macros() -> str:
     """Every macro of this file, to execute on a connection."""
-    return MACROS.replace("$particles", _listed(names.PARTICLES | {"complex", "group"})).replace(
-        "$words", _listed(names.WORDS | names.STATES)
-    )
+    return MACROS.replace(
+        "$particles", _listed(vocabulary.PARTICLES | {"complex", "group"})
+    ).replace("$words", _listed(vocabulary.WORDS | vocabulary.STATES))
 
 
 def parsed(con: duckdb.DuckDBPyConnection, said: sql.Input, work_dir: Path, tag: str) -> list[Path]:

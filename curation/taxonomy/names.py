@@ -14,6 +14,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from curation.taxonomy.vocabulary import (
+    AGGREGATE,
+    BELOW_GENUS_MARKS,
+    INDETERMINATE,
+    MARKERS,
+    OR_WORDS,
+    PARTICLES,
+    STATES,
+    UNCERTAIN,
+    WORDS,
+)
+
 _TAG = re.compile(r"<[^>]{0,40}>")
 _CODE = re.compile(r"^(BOLD:[A-Z]{3}\d{4}|SH\d+\.\d+FU)$", re.I)
 _VIRUS = re.compile(r"(virus|viroid|phage|satellite|prion)(es|s)?\b", re.I)
@@ -22,62 +34,6 @@ _EPITHET = re.compile(r"^(\d{1,2}-|[a-z]-)?[a-zß-öø-ÿ]{2,}(-[a-zß-öø-ÿ]+
 _CAPITALS = re.compile(r"^[A-ZÀ-ÖØ-Þ]{3,}$")
 _INITIAL = re.compile(r"^[A-Z][a-z]?\.$")
 _CULTIVAR = re.compile(r"\s(cv\.?\s.*|['‘`\"“](?=[^\W\d_])[^'’`\"”]{2,}['’`\"”].*)$")
-MARKERS = {
-    "subsp.": "subspecies", "subsp": "subspecies", "ssp.": "subspecies", "ssp": "subspecies",
-    "nothosubsp.": "subspecies", "nothossp.": "subspecies", "nssp.": "subspecies",
-    "var.": "variety", "var": "variety", "nothovar.": "variety", "nvar.": "variety",
-    "convar.": "variety", "f.": "form", "fo.": "form", "forma": "form", "form": "form",
-    "subvar.": "subvariety", "subf.": "subform", "morph": "form", "ab.": "aberration", "f.sp.": "form",
-}  # fmt: skip
-_UNCERTAIN = {"cf.", "cf", "aff.", "aff", "nr.", "nr", "?", "near", "affin.", "cfr.", "cfr"}
-_INDETERMINATE = {"sp.", "sp", "spp.", "spp", "sp.nov.", "indet.", "indet", "n.sp.", "gen.", "species",
-                  "ssp.nov.", "sp.n.", "spec.", "spec"}  # fmt: skip
-_BELOW_GENUS = {
-    "subgen.",
-    "subg.",
-    "subgenus",
-    "sect.",
-    "section",
-    "ser.",
-    "series",
-    "subsect.",
-    "subser.",
-}
-_OR = {"or", "and", "et", "und", "y", "oder", "og", "och", "vs", "vs."}
-_AGGREGATE = {
-    "agg.",
-    "agg",
-    "aggr.",
-    "s.l.",
-    "s.lat.",
-    "s.str.",
-    "sensu",
-    "s.s.",
-    "coll.",
-    "complex",
-    "group",
-    "gr.",
-}
-PARTICLES = {
-    "de", "den", "der", "des", "di", "du", "da", "do", "dos", "el", "et", "ex", "in", "la", "le", "van",
-    "von", "vom", "zu", "zur", "und", "and", "y", "non", "nec", "sensu", "auct", "emend", "ined", "bis",
-    "agg", "nom", "sp", "spp", "ssp", "cf", "aff", "ter", "ten", "af", "av", "del", "della", "dal", "hort",
-    "fil", "apud", "var", "subsp", "or", "of", "the", "with", "incl", "near", "nr", "indet", "gen", "zum",
-    "dalla", "dalle", "delle", "degli", "vander", "vanden", "oder", "og", "och", "not", "as",
-}  # fmt: skip
-# words of plain speech: a text that holds one names something, but not by a scientific name
-WORDS = frozenset("""
- incertae sedis animal animals ant ants ape bat bats bear bee bees beetle beetles bird birds bug bugs butterfly cat
- crab crabs creature deer dog dolphin duck egg eggs empty fish fishes flower flowers fly frog frogs
- giant grass human humans insect insects leaf leaves lizard mammal mammals
- marine microbe monkey moss moth moths mushroom nest none object organism organisms owl person plant
- plants rodent seed seeds shark shell shrimp shrub snail snake specimen spider spiders squirrel
- stick tree trees turtle unclassified undetermined unidentified unknown vehicle weed whale wild worm
- worms blank the with from some other
-""".split())  # fmt: skip
-# words that end a name at its genus, though they look like epithets
-STATES = frozenset("""hybrid hybrids hybr fossil fossils juvenile juveniles adult adults male female males females
- native exotic cultivar cultivars cultivated nymph pupa seedling sapling""".split())  # fmt: skip
 _LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "Æ": "Ae", "Œ": "Oe", "ﬁ": "fi", "ﬂ": "fl"})
 
 
@@ -200,7 +156,7 @@ def _with_epithets(genus: str, words: list[str]) -> Name:
             return Name(genus, None, None, "infrageneric")
         if _epithet(words[1]):
             words = words[1:]
-    if len(words) > 1 and words[0].lower() in _BELOW_GENUS:
+    if len(words) > 1 and words[0].lower() in BELOW_GENUS_MARKS:
         if len(words) == 2 or not _epithet(words[2]):
             return Name(genus, None, None, "infrageneric")
         words = words[2:]
@@ -212,7 +168,7 @@ def _with_epithets(genus: str, words: list[str]) -> Name:
         if note := _ended(words[i:]):
             last = i + 1 == len(words) and note == "uncertain" and len(parts) > 1
             return Name(" ".join(parts[:-1] if last else parts), None, None if last else rank, note)
-        if low in _AGGREGATE:
+        if low in AGGREGATE:
             return Name(" ".join(parts), None, rank, "aggregate" if len(parts) > 1 else None)
         if len(parts) == 1 and _old_epithet(words[i:]):
             parts.append(low)
@@ -233,11 +189,11 @@ def _with_epithets(genus: str, words: list[str]) -> Name:
 def _ended(words: list[str]) -> str | None:
     """`uncertain` or `indeterminate` where the name goes no further."""
     low = words[0].lower()
-    if low in _UNCERTAIN:
+    if low in UNCERTAIN:
         return "uncertain"
-    if low in _INDETERMINATE or low in STATES or re.match(r"^spp?\.?\d*$|^spp?\.\S", low):
+    if low in INDETERMINATE or low in STATES or re.match(r"^spp?\.?\d*$|^spp?\.\S", low):
         return "indeterminate"
-    new = low in ("n.", "nov.", "nova") and len(words) > 1 and words[1].lower() in _INDETERMINATE
+    new = low in ("n.", "nov.", "nova") and len(words) > 1 and words[1].lower() in INDETERMINATE
     return "indeterminate" if new else None
 
 
@@ -262,7 +218,7 @@ def _with_author(parts: list[str], rank: str | None, rest: list[str]) -> Name:
             return Name(" ".join([*parts, rest[j + 1]]), " ".join(rest[j + 2 :]) or None,
                         MARKERS[low[j]], None)  # fmt: skip
     for j, word in enumerate(low):
-        if word in _UNCERTAIN and (j + 1 == len(rest) or _epithet(rest[j + 1])):
+        if word in UNCERTAIN and (j + 1 == len(rest) or _epithet(rest[j + 1])):
             return Name(name, None, rank, "uncertain")
     if (
         len(parts) == 1
@@ -277,7 +233,7 @@ def _several(rest: list[str]) -> bool:
     """True when a second name follows: "… / fuscus", "… or fuscus", "… & L. fuscus", "(Other name)"."""
     if not rest:
         return False
-    joined = rest[0] in ("/", "|", "+", ";", "-", "–", "&") or rest[0].lower() in _OR
+    joined = rest[0] in ("/", "|", "+", ";", "-", "–", "&") or rest[0].lower() in OR_WORDS
     if joined and len(rest) > 1:
         first = rest[1]
         next_is_epithet = len(rest) > 2 and _epithet(rest[2])
