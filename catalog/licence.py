@@ -82,6 +82,8 @@ def _from_words(words: str) -> Licence:
 def _creative_commons(elements: set[str], version: str | None, port: str | None) -> Licence:
     if "by" not in elements or elements - {"by", "nc", "nd", "sa"}:
         return None, "unknown"
+    if version and version not in _VERSIONS and not port:
+        return None, "unknown"  # no such version
     status = "nd" if "nd" in elements else "nc" if "nc" in elements else "open"
     parts = ["CC", "BY", *(e.upper() for e in ("nc", "nd", "sa") if e in elements)]
     spdx = "-".join([*parts, version or ""])

@@ -180,7 +180,7 @@ def _main(args: argparse.Namespace) -> int:
     if args.what_if:
         key, _, value = args.what_if.partition("=")
         chosen = recipe.changed(chosen, key.strip(), recipe.as_toml_value(value.strip()))
-    if args.explain:
+    if args.explain is not None:
         from curation.taxonomy import explain
 
         made = build(chosen, root, only="taxon")

@@ -103,9 +103,9 @@ held_out as (
     min(h.distance) as distance
   from picture p join held h using (phash) group by p.uuid
 ),
-best as (                       -- of equal pictures: not held out, best labelled, then largest
-  select twins, first(g.uuid order by h.uuid is not null, preference, coalesce(-n_pixels, 0), g.uuid)
-    as kept
+best as (     -- of equal pictures: not held out, best labelled, largest, freest, least compressed
+  select twins, first(g.uuid order by h.uuid is not null, preference, coalesce(-n_pixels, 0), strictness,
+      coalesce(-n_bytes, 0), g.uuid) as kept
   from grouped g left join held_out h using (uuid) where twins is not null group by twins
 ),
 rule as (

@@ -52,7 +52,12 @@ def recipe_for(taxon: str, root: Path) -> recipe.Recipe:
 
 
 def _take(taxon: str, slug: str, folder: Path) -> None:
-    match = gbif_live.match(taxon)
+    try:
+        match = gbif_live.match(taxon)
+    except RuntimeError as error:
+        why = str(error).splitlines()[0][:200]
+        raise ValueError(f"GBIF cannot be asked now ({why}); try again, or build from a download "
+                         "you have: python -m curation.build --new my_taxa.toml") from error  # fmt: skip
     lineage = " > ".join(match.lineage.values())
     report.say(f"{taxon} is {match.scientific_name} ({match.rank.lower()}) in GBIF: {lineage}")
     report.say(f"taking up to {LIMIT:,} occurrences with pictures, and everything they say")

@@ -230,4 +230,4 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
                       licence=recipe.licence, release=how["release"])  # fmt: skip
         return {"rows": n_written}
 
-    return [build.make("shard", 1, params, [made[name][0].address for name in names], write)]
+    return [build.make("shard", 2, params, [made[name][0].address for name in names], write)]

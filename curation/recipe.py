@@ -304,6 +304,8 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
         return {str(k): _value(args[1], v, place, f"{key}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if origin is tuple and isinstance(value, dict):
+        raise ValueError(f"{place}: [{key}] must be written [[{key}]]: there can be several")
     wanted = _PLAIN_WORDS.get(origin or hint, "a table")
     raise ValueError(f"{place}: {key} is {value!r}; it must be {wanted}")
 

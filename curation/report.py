@@ -102,6 +102,16 @@ def summary(root: Path, view: str, recipe: Recipe, made: Made, seconds: float) -
     if recipe.sample is not None:
         _scores(root, recipe, made)
     place = root / "datasets" / view
+    n_unlabelled = sum(n for stage, _, n in rejects if stage == "label")
+    if n_unlabelled > n_rows / 2:
+        say("\nmost rows have no label: load a [[taxonomy]] that holds their names, state a kingdom beside "
+            'them, or let them in with verdict.min_rank = "any"')  # fmt: skip
+    if not kept:
+        say(
+            f'\nno picture was kept: load_dataset("{place}", "rejects") has the reason of every row'
+        )
+        con.close()
+        return
     say(f'\nload it:   from datasets import load_dataset; data = load_dataset("{place}")')
     con.close()
 
@@ -109,7 +119,7 @@ def summary(root: Path, view: str, recipe: Recipe, made: Made, seconds: float) -
 def world_address(recipe: Recipe) -> str:
     """Where the sample world of a recipe lies under `sample-world`."""
     assert recipe.sample is not None
-    return artifact.address("sample-world", 1, dataclasses.asdict(recipe.sample), [])
+    return artifact.address("sample-world", 2, dataclasses.asdict(recipe.sample), [])
 
 
 def _scores(root: Path, recipe: Recipe, made: Made) -> None:

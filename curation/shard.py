@@ -118,6 +118,8 @@ compared as (
         then 'kingdom'
       when contains(s.species, ' ') and n.species is null or s.genus is not null and n.genus is null
         then 'less_precise'
+      when n.match_rule = 'higher_rank' and n.match_reason in
+        ('name_not_found', 'ambiguous', 'homonym', 'low_score', 'author_conflict') then 'less_precise'
       when n.match_rule in ('variant', 'fuzzy') then 'spelling'
       when contains(s.species, ' ') and lower(s.species) <> lower(n.species)
         then case when n.match_rule = 'synonym' then 'synonym' else 'other_taxon' end

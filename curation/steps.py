@@ -62,7 +62,7 @@ def _source(build: Build, item: Source) -> Artifact:
             readers[item.kind]().copy_to(path)
         return {"rows": artifact.check(path, schema.SOURCE)}
 
-    return build.make("source", 1, params, hashes, write)
+    return build.make("source", 2, params, hashes, write)
 
 
 def taxon(build: Build, _: Made) -> list[Artifact]:
@@ -97,7 +97,7 @@ def taxon(build: Build, _: Made) -> list[Artifact]:
             for p in dict.fromkeys((place, beside))
             if p == place or p.is_file()
         ]
-        done = build.make("taxon", 1, params, reads, write)
+        done = build.make("taxon", 2, params, reads, write)
         report.problems(build.con, done)
         made.append(done)
     return made
@@ -117,7 +117,7 @@ def media_(build: Build, made: Made) -> list[Artifact]:
     paths = [a.paths[0] for a in made["source"]]
     rows_in = sum(a.counts["rows"] for a in made["source"])
     done = build.make_table(
-        schema.MEDIA, 1, {}, made["source"], lambda: media.media(build.con, source=paths)
+        schema.MEDIA, 2, {}, made["source"], lambda: media.media(build.con, source=paths)
     )
     assert done.counts["rows"] == rows_in, f"media: {rows_in} rows in, {done.counts['rows']} out"
     return [done]
@@ -139,7 +139,7 @@ def label(build: Build, made: Made) -> list[Artifact]:
         return {"rows": artifact.check(path, schema.LABEL)}
 
     reads = [a.address for a in (*made["media"], *made["taxon"])]
-    return [build.make("label", 1, params, reads, write)]
+    return [build.make("label", 2, params, reads, write)]
 
 
 def vernacular_(build: Build, made: Made) -> list[Artifact]:
@@ -147,7 +147,7 @@ def vernacular_(build: Build, made: Made) -> list[Artifact]:
     how = build.recipe.names
     params: dict[str, Any] = {"language": how.language, "higher": how.vernacular_from_higher}
     return [build.make_table(
-        schema.VERNACULAR, 1, params, [*made["label"], *made["taxon"]],
+        schema.VERNACULAR, 2, params, [*made["label"], *made["taxon"]],
         lambda: vernacular.vernacular(
             build.con, label=made["label"][0].paths[0], **params,
             names=[a.path("vernacular.parquet") for a in made["taxon"]],
@@ -160,7 +160,9 @@ select m.uuid, m.source, m.record_key, m.url, m.provider_key, m.crop, f.md5, p.p
   m.decimalLatitude, m.decimalLongitude,
   case when n.species is not null then 0 when n.genus is not null then 1 when n.family is not null
        then 2 else 3 end as preference,
-  p.original_width::bigint * p.original_height as n_pixels
+  p.original_width::bigint * p.original_height as n_pixels, f.n_bytes,
+  case when m.license in ('CC0-1.0', 'CC-PDDC') then 0 when m.license_status <> 'open' then 3
+       when contains(m.license, '-SA') then 2 else 1 end as strictness
 from media m
 join "fetch" f on f.url = m.url and f.status = 'ok'
 join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop and p.error is null
@@ -192,7 +194,7 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
         return dedup.dedup(build.con, picture=picture, benchmark=pa.concat_tables([empty, *held]),
                            near_max_bits=params["near_max_bits"], burst_s=params["burst_s"])  # fmt: skip
 
-    return [build.make_table(schema.DEDUP, 1, params, reads, query)]
+    return [build.make_table(schema.DEDUP, 2, params, reads, query)]
 
 
 def geoprivacy_(build: Build, made: Made) -> list[Artifact]:
@@ -225,7 +227,7 @@ def verdict_(build: Build, made: Made) -> list[Artifact]:
     """Keep or drop."""
     names = ("media", "label", "fetch", "phash", "dedup")
     done = build.make_table(
-        schema.VERDICT, 1, dataclasses.asdict(build.recipe.verdict),
+        schema.VERDICT, 2, dataclasses.asdict(build.recipe.verdict),
         [made[name][0] for name in names],
         lambda: _verdict(build, {name: made[name][0].paths[0] for name in names}))  # fmt: skip
     assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"

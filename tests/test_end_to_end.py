@@ -248,6 +248,7 @@ def test_a_table_without_one_readable_picture_ends_in_an_empty_dataset_with_reas
         '[verdict]\nmin_rank = "any"\n')  # fmt: skip
     out = _run(tmp_path / "r.toml", "--root", tmp_path / "root")
     assert out.returncode == 0, out.stderr
+    assert "no picture was kept" in out.stdout and "load it:" not in out.stdout
     folder = tmp_path / "root" / "datasets" / "none" / "metadata" / "v1"
     rejects = pq.read_table(folder / "rejects-000000.parquet").to_pylist()
     assert [row["reject_reason"] for row in rejects] == ["file_not_found"] * rows.count("\n")
@@ -311,4 +312,4 @@ def test_the_scores_of_names_in_the_sample_world_are_what_they_were(built):
     (score,) = [s for s in sample.score(
         sql.connect(), truth=truth, catalog=sorted(folder.glob("catalog-*.parquet")),
         rejects=sorted(folder.glob("rejects-*.parquet"))) if s.name == "resolution"]  # fmt: skip
-    assert (round(score.precision, 3), round(score.recall, 3), score.n) == (0.983, 0.973, 300)
+    assert (round(score.precision, 3), round(score.recall, 3), score.n) == (0.983, 0.97, 300)

@@ -70,3 +70,15 @@ def test_a_taxon_gbif_does_not_know_fails_with_advice(tmp_path):
     with gbif_api.serve(world), pytest.raises(ValueError, match="Geospizzo"):
         live.recipe_for("Geospizzo", tmp_path)
     assert not (tmp_path / "live" / "gbif-geospizzo" / "recipe.toml").exists()
+
+
+def test_a_gbif_that_does_not_answer_is_an_error_with_another_way(tmp_path, monkeypatch):
+    def silent(taxon):
+        raise RuntimeError(f"GBIF match of {taxon!r}, try 5: no route to host\nand much more")
+
+    monkeypatch.setattr(live.gbif_live, "match", silent)
+    with pytest.raises(
+        ValueError, match=r"GBIF cannot be asked now .*no route.*--new my_taxa\.toml"
+    ):
+        live.recipe_for("Geospiza", tmp_path)
+    assert not (tmp_path / "live" / "gbif-geospiza" / "recipe.toml").exists()

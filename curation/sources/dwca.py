@@ -58,7 +58,9 @@ class Table:
 
     def place(self, *terms: str) -> dict[str, Any]:
         """Where the first of `terms` that the table has stands: column `i` (from 1) and default `v`."""
-        term = next((t for t in terms if t in self.columns), None)
+        by_case = {column.lower(): column for column in self.columns}  # "Kingdom" is kingdom
+        term = next((t for t in terms if t in self.columns), None) or next(
+            (by_case[t.lower()] for t in terms if t.lower() in by_case), None)  # fmt: skip
         default = next((self.defaults[t] for t in terms if t in self.defaults), None)
         return {"i": self.columns[term] + 1 if term else None, "v": default}
 

@@ -107,6 +107,10 @@ def own(
     holds it, where the header uses another word. Raises ValueError when the table is
     missing, or has no column for the picture.
     """
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder; name the table of its pictures (a CSV, TSV or parquet)"
+        )
     if not path.is_file():
         raise ValueError(
             f"{path} does not exist; name a CSV, TSV or parquet table of your pictures"

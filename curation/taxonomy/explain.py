@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,14 @@ def _line(c: dict[str, Any]) -> str:
 
 
 def _stated(lineage: str) -> dict[str, str]:
-    said = {}
-    for part in filter(None, (p.strip() for p in lineage.split(","))):
-        rank, equals, value = (p.strip() for p in part.partition("="))
-        if not equals or rank not in STATED:
-            raise ValueError(f"--lineage {part!r}: write RANK=NAME with one of {', '.join(STATED)}")
+    known = {term.lower(): term for term in STATED}
+    said: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in re.split(r",\s*(?=[A-Za-z]+\s*=)", lineage))):
+        word, equals, value = (p.strip() for p in part.partition("="))
+        rank = known.get(word.lower())
+        if not equals or rank is None or rank in said:
+            raise ValueError(
+                f"--lineage {part!r}: write RANK=NAME, each once, with one of {', '.join(STATED)}"
+            )
         said[rank] = value
     return said

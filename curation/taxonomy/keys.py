@@ -37,7 +37,7 @@ create or replace macro is_flagged(text, q) as
   or regexp_matches(text, '[×†<>?*=#_|;:/\\]|&[#A-Za-z]+;|(^| )[xX] |  |[\x00-\x1f\x{7f}\x{a0}\x{2000}-\x{2fff}]|[,"” ]$')
   or regexp_matches(lower(text), '(virus|viroid|phage|satellite|prion)(es|s)?( |$)|^candidatus ')
   or q.epithet = '' and regexp_matches(q.authorship, '^[A-Z][a-z]+ [(]|^[(][^)]*[)] [^A-ZÀ-Þ]|^[(][A-Z][a-z-]+[)]$')
-  or regexp_matches(q.authorship, '^[(][A-Z][a-z]+ [a-z]+[)]$|[+]')
+  or regexp_matches(q.authorship, '^[(][A-Z][a-z]+ [a-z]+[)]$|[+]|^[A-Za-z-]+[0-9]{2,}')
   or list_contains($particles, q.epithet) or list_contains($particles, q.infra)
   or list_contains($words, lower(q.genus)) or list_contains($words, q.epithet)
   or list_contains($words, q.infra)

@@ -44,7 +44,7 @@ ranked as (
   from one left join rank_word r on r.given = lower(taxonRank) where nth = 1
 )
 select * exclude (said_status, pointed, canonicalName, acceptedNameUsageID, given, word)
-    replace (nullif(taxonRank, 'unranked') as taxonRank,
+    replace (case when taxonRank <> 'unranked' then taxonRank end as taxonRank,
              nullif(parentNameUsageID, taxonID) as parentNameUsageID,
              coalesce(upper(nomenclaturalCode), case kingdom when 'Animalia' then 'ICZN'
                when 'Plantae' then 'ICN' when 'Fungi' then 'ICN' when 'Chromista' then 'ICN'
@@ -59,7 +59,7 @@ select * exclude (said_status, pointed, canonicalName, acceptedNameUsageID, give
   case when list_contains($accepted, said_status) then null else pointed end as pointed,
   coalesce(regexp_matches(said_status, $synonym), false)
     or pointed is not null and not coalesce(list_contains($accepted, said_status), false) as is_synonym,
-  regexp_matches(said_status, 'misappl|misident|^auct') as misapplied,
+  coalesce(taxonRank = 'unranked', false) as is_clade,
   said_status is not null and not list_contains($accepted, said_status)
     and not regexp_matches(said_status, $synonym) as odd_status
 from ranked
@@ -117,7 +117,7 @@ select c.* replace (coalesce(c.canonicalName, p.canonical, case when p.note is n
     coalesce(c.scientificNameAuthorship, p.authorship) as scientificNameAuthorship,
     case when not c.is_synonym then coalesce(up.accepted, c.parentNameUsageID) else c.parentNameUsageID end
       as parentNameUsageID,
-    coalesce(c.taxonRank, p.rank, case len(string_split(coalesce(c.canonicalName, p.canonical), ' '))
+    coalesce(c.taxonRank, p.rank, case case when c.is_clade then 0 else len(string_split(coalesce(c.canonicalName, p.canonical), ' ')) end
       when 2 then 'species' when 3 then 'infraspecific_name' end) as taxonRank),
   p.note is not null and p.note not in ('otu_code', 'virus')      -- "Aus sp. 1" is no name of Aus
     or coalesce(regexp_matches(c.taxonomicStatus, $no_taxon), false)     -- "bare name", "nomen nudum", …
@@ -163,7 +163,7 @@ select p.taxonID, p.parentNameUsageID, case when p.is_synonym then coalesce(p.ac
   case when own_rank = 'species' then own_name
        when w.species is not null then w.species
        when len(string_split(own_name, ' ')) = 2 and not contains(own_name, 'virus')
-         and not coalesce(list_contains($ranks, own_rank), false) then own_name
+         and not list_contains($ranks, own_rank) then own_name
        when len(string_split(own_name, ' ')) = 3 and not contains(own_name, 'virus')
          then array_to_string(string_split(own_name, ' ')[1:2], ' ') end as species
 from placed p left join walk w on w.taxonID = p.above

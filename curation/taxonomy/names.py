@@ -220,6 +220,8 @@ def _with_author(parts: list[str], rank: str | None, rest: list[str]) -> Name:
     for j, word in enumerate(low):
         if word in UNCERTAIN and (j + 1 == len(rest) or _epithet(rest[j + 1])):
             return Name(name, None, rank, "uncertain")
+    if len(parts) == 1 and rest and re.match(r"^[A-Za-z-]+\d{2,}", rest[0]):
+        return Name(name, None, rank, "uncertain")  # a specimen of it ("Asteraceae Espinoza5721")
     if (
         len(parts) == 1
         and rest

@@ -105,9 +105,11 @@ def from_table(con: duckdb.DuckDBPyConnection, table: Table, target: Path) -> Pa
     """Node rows of one table with ids and names. ValueError when it lacks those columns."""
     con.execute(dwca.MACROS)
     at = table.at(**_DWC)
-    if at["taxonID"]["i"] is None or at["scientificName"]["i"] is None:
+    missing = [term for term in ("taxonID", "scientificName") if at[term]["i"] is None]
+    if missing:
         raise ValueError(
-            f"{table.name} has no columns taxonID and scientificName: {sorted(table.columns)}"
+            f"{table.name} has no column {' and no column '.join(missing)}; name yours in the recipe: "
+            f'columns = {{ {missing[0]} = "…" }}, one of {", ".join(map(repr, table.columns))}'
         )
     params = {"at": at, "coldp": "parentID" in table.columns}
     return _written(sql.query(con, DWC_SQL, params, node=table.input), target)

@@ -104,7 +104,12 @@ decided as (
     and (source = 'gbif' or coalesce(problem, '') not in
          ('kingdom_conflict', 'lineage_conflict', 'homonym', 'ambiguous', 'author_conflict'))
     and coalesce(note, '') not in ('not_a_name', 'hybrid_formula', 'several_names', 'misapplied', 'abbreviated')
-    and not (by_taxonomy and n_words = 1 and wanted is not null and hit_rank = 'genus') as by_provider
+    and not (by_taxonomy and n_words = 1 and wanted is not null and hit_rank = 'genus')
+    and (source = 'gbif' or not by_taxonomy or hit_rank = 'kingdom')   -- else our taxonomy covers the row
+      as by_provider,
+    n_words = 1 and taxonRank is null and lower(name) not in (coalesce(kingdom_key, ''), coalesce(phylum_key, ''),
+      coalesce(class_key, ''), coalesce(order_key, ''), coalesce(family_key, ''), coalesce(genus_key, ''))
+      as nameless                 -- "Tiger" beside its family names no rank of its own
   from joined
 )
 select d.lineage,
@@ -113,13 +118,14 @@ select d.lineage,
   case when by_provider then cased(d."class") else a."class" end as "class",
   case when by_provider then cased(d."order") else a."order" end as "order",
   case when by_provider then cased(d.family) else a.family end as family,
-  case when by_provider then cased(d.genus) else a.genus end as genus,
+  case when by_provider then coalesce(cased(d.genus), string_split(species_name, ' ')[1]) else a.genus end as genus,
   case when by_provider then d.species_name else a.species end as species,
   case when by_provider then string_split(d.species_name, ' ')[2] else a.specificEpithet end
     as specificEpithet,
   case when by_provider then case when n_words = 3 and note is null then string_split(name, ' ')[3] end
        else a.infraspecificEpithet end as infraspecificEpithet,
-  case when by_provider then coalesce(case when species_name is not null or not lower(d.taxonRank) in
+  case when by_provider then coalesce(case when nameless then null
+           when species_name is not null or not lower(d.taxonRank) in
            ('species', 'subspecies', 'variety', 'form') then lower(d.taxonRank) end,
          case when species_name is not null then 'species' when d.genus is not null then 'genus'
               when d.family is not null then 'family' when d."order" is not null then 'order'
@@ -127,7 +133,7 @@ select d.lineage,
               else 'kingdom' end) else a.taxonRank end as taxonRank,
   case when by_provider and species_name is not null and not starts_with(coalesce(name, ''), species_name)
          and note is distinct from 'otu_code' then species_name
-       when by_provider then coalesce(name, species_name, d.genus, d.family, d."order", d."class",
+       when by_provider then coalesce(case when not coalesce(nameless, false) then name end, species_name, d.genus, d.family, d."order", d."class",
          d.phylum, d.kingdom) else a.canonicalName end as canonicalName,
   case when by_provider then d.text else a.scientificName end as scientificName,
   case when not by_provider then a.scientificNameAuthorship end as scientificNameAuthorship,

@@ -16,7 +16,7 @@ from catalog.licence import licence, may_redistribute
         ("http://creativecommons.org/licenses/by-nc-nd/2.5/", ("CC-BY-NC-ND-2.5", "nd")),
         ("https://creativecommons.org/licenses/by-sa/3.0/de/", ("CC-BY-SA-3.0-DE", "open")),
         ("https://creativecommons.org/licenses/by/3.0/xx/", (None, "open")),
-        ("https://creativecommons.org/licenses/by/9.9/", (None, "open")),
+        ("https://creativecommons.org/licenses/by/9.9/", (None, "unknown")),
         ("http://creativecommons.org/licenses/by-nd-nc/1.0/", ("CC-BY-NC-ND-1.0", "nd")),
         ("CC-BY-NC-SA", (None, "nc")),
         ("CC_BY_4_0", ("CC-BY-4.0", "open")),

@@ -64,3 +64,41 @@ def test_a_threshold_the_search_is_not_exact_for_is_refused(con):
     with pytest.raises(ValueError, match="exact from 0 to 15"):
         dedup.dedup(con, picture=pa.table({"phash": ["00"]}), benchmark=pa.table({"phash": ["00"]}),
                     near_max_bits=31, burst_s=10)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kept"),
+    [
+        (
+            {"preference": 0},
+            {"preference": 1, "n_pixels": 900},
+            "a",
+        ),  # the better label, though smaller
+        ({"n_pixels": 400}, {"n_pixels": 900}, "b"),
+        ({"strictness": 1}, {"strictness": 0}, "b"),  # CC0 before CC BY
+        ({"n_bytes": 90}, {"n_bytes": 80}, "a"),
+        ({"n_bytes": 80}, {"n_bytes": 90}, "b"),  # the same size in px: the less compressed copy
+        ({}, {}, "a"),
+    ],
+)
+def test_of_equal_pictures_the_stated_order_decides_who_stays(con, one, other, kept):
+    plain = {"source": "gbif", "record_key": "", "url": "", "provider_key": None, "crop": None, "md5": "",
+             "pixel_md5": "same", "phash": None, "organismID": None, "datasetKey": None, "catalogNumber": None,
+             "eventID": None, "deploymentID": None, "recordedBy": None, "eventDate": None,
+             "decimalLatitude": None, "decimalLongitude": None, "preference": 0, "n_pixels": 100,
+             "n_bytes": 50, "strictness": 1}  # fmt: skip
+    rows = [{**plain, "uuid": key, "record_key": key, "url": key, "md5": key, **more}
+            for key, more in (("a", one), ("b", other))]  # fmt: skip
+    texts = {k: pa.string() for k, v in plain.items() if v is None or isinstance(v, str)}
+    fields = [("uuid", pa.string()), *((k, texts.get(k, pa.int64())) for k in plain)]
+    picture = pa.Table.from_pylist(rows, schema=pa.schema(fields))
+    none = pa.schema([("benchmark", pa.string()), ("phash", pa.string())]).empty_table()
+    found = (
+        dedup.dedup(con, picture=picture, benchmark=none, near_max_bits=10, burst_s=10)
+        .table()
+        .to_pylist()
+    )
+    assert {r["uuid"]: r["duplicate_of"] for r in found} == {
+        "a": None if kept == "a" else "b", "b": None if kept == "b" else "a"
+    }  # fmt: skip
+    assert {r["duplicate_rule"] for r in found} == {None, "pixels"}

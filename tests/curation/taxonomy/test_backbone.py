@@ -230,7 +230,9 @@ def test_other_words_and_constants_describe_a_loose_table(tmp_path):
 
 
 def test_what_is_no_checklist_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no columns taxonID and scientificName"):
+    with pytest.raises(
+        ValueError, match="has no column taxonID and no column scientificName; name yours"
+    ):
         read(tmp_path, folder(tmp_path / "in", {"t.csv": "a,b\n1,2\n"}) / "t.csv")
     with pytest.raises(ValueError, match=r"is no checklist: it needs meta\.xml"):
         read(tmp_path, zipped(tmp_path / "a.zip", {"readme.md": ""}))

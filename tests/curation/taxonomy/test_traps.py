@@ -124,3 +124,35 @@ def test_the_same_names_give_the_same_rule_however_often_and_in_whatever_threads
     first = world.resolve(said)
     world.con.execute("set threads = 8")
     assert world.resolve(said) == first
+
+
+def test_a_name_of_ones_own_that_the_taxonomy_does_not_hold_stops_where_the_taxonomy_does(tmp_path):
+    taxa = [taxon("k", "Animalia", "kingdom"), {**taxon("f", "Felidae", "family"), "parentNameUsageID": "k"},
+            {**taxon("g", "Panthera", "genus"), "parentNameUsageID": "f"},
+            {**taxon("s", "Panthera tigris"), "parentNameUsageID": "g"}]  # fmt: skip
+    said = [{"text": "Foobarus bazus", "kingdom": "Animalia", "family": "Felidae"},
+            {"text": "Panthera foo", "kingdom": "Animalia", "family": "Felidae"},
+            {"text": "Tiger", "kingdom": "Animalia", "family": "Felidae"},
+            {"text": "Vulpes vulpes", "species": "Vulpes vulpes", "kingdom": "Animalia"}]  # fmt: skip
+    found = World(taxa, tmp_path).resolve({"source": "own", **row} for row in said)
+    got = [(r["canonicalName"], r["taxonRank"], r["match_rule"]) for r in found]
+    assert got == [("Felidae", "family", "higher_rank"), ("Panthera", "genus", "higher_rank"),
+                   ("Felidae", "family", "higher_rank"), ("Vulpes vulpes", "species", "provider")]  # fmt: skip
+    assert found[3]["genus"] == "Vulpes"
+
+
+def test_a_clade_of_two_words_is_no_species_and_a_specimen_is_not_its_family(tmp_path):
+    taxa = [taxon("f", "Asteraceae", "family", kingdom="Plantae"),
+            {**taxon("c", "Australasian lineages", "no rank"), "parentNameUsageID": "f"},
+            {**taxon("g", "Aster", "genus"), "parentNameUsageID": "c"}, taxon("s", "Bellis", "genus", kingdom="Plantae"),
+            taxon("y", "Asteraceae Espinoza5721", "", "s")]  # fmt: skip
+    aster, family = World(taxa, tmp_path).resolve([{"text": "Aster"}, {"text": "Asteraceae"}])
+    assert (aster["taxonID"], aster["species"], aster["family"]) == ("g", None, "Asteraceae")
+    assert family["taxonID"] == "f"
+
+
+def test_terms_in_another_case_are_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("TaxonID,ScientificName,Kingdom,FAMILY\n1,Aus bus,Animalia,Aidae\n")
+    (found,) = World([], tmp_path, path=path).resolve([{"text": "Aus bus", "family": "Aidae"}])
+    assert (found["taxonID"], found["kingdom"], found["family"]) == ("1", "Animalia", "Aidae")
