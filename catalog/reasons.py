@@ -102,8 +102,8 @@ REASONS = {
 }  # fmt: skip
 _PATTERNS = (
     (re.compile("http_[0-9]{3}"), "the server answered with this status"),
-    (re.compile("review_[a-z]+"), "the provider's review left the box in this state"),
-    (re.compile("near_.+"), "the picture is in the held-out benchmark of this name, or looks like "
+    (re.compile("review_.+", re.DOTALL), "the provider's review left the box in this state"),
+    (re.compile("near_.+", re.DOTALL), "the picture is in the held-out benchmark of this name, or looks like "
      "one of it (the score is the distance in bits of 256)"),
 )  # fmt: skip
 

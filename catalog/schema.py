@@ -184,7 +184,7 @@ _FIELDS = (
     Field("reject_reason", STR, "why the row was left out"),
     Field("reject_score", F64, "the number behind the reason, where there is one"),
     Field("cause", STR, "how our reading differs: kingdom, synonym, other_taxon, moved, spelling, "
-          "less_precise, unresolved"),
+          "less_precise, provider_kept, unresolved"),
     Field("our_kingdom", STR, "kingdom as we read it"),
     Field("our_family", STR, "family as we read it"),
     Field("our_species", STR, "species as we read it"),

@@ -87,9 +87,8 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
             made = _run(work, only)
             view = options.get("view") or recipe.name
             con.close()
-            if not work.dry_run:
-                if "shard" in made:
-                    report.place_view(root, view, made["shard"][0])
+            if not work.dry_run and "shard" in made:  # `prune` goes by whole runs
+                report.place_view(root, view, made["shard"][0])
                 report.note_run(root, view, made, work.n_made)
     return made
 

@@ -200,6 +200,9 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     for index, source in enumerate(recipe.source):
         near = _nearest(source.kind, KINDS)
         require(source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{near}")
+        flags = {"groupOf", "occluded", "truncated"}
+        require(set(source.drop) <= flags, f"source[{index}].drop",
+                f"{list(source.drop)} must be of {', '.join(sorted(flags))}")  # fmt: skip
         known = not source.licence or licence(source.licence)[1] != "unknown"
         require(known, f"source[{index}].licence",
                 f"{source.licence!r} is no licence we know; write it as \"CC BY 4.0\" or \"CC0\"")  # fmt: skip

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from catalog import artifact, pixels, schema, sql
 from catalog.load import hub_metadata
 from curation.store import Blobs
+from curation.taxonomy.resolve import PROBLEMS
 from curation.taxonomy.vocabulary import KINGDOMS
 
 HELD_OUT = ("val", "test", "key_unseen", "val_unseen", "test_unseen", "other_heldout")
@@ -113,13 +114,14 @@ compared as (
     n.match_rule, n.match_reason, n.match_score,
     case
       when n.match_rule is null then 'unresolved'
-      when n.match_rule = 'provider' then null
+      when n.match_rule = 'provider'    -- our taxonomies say something else, or cannot decide
+        then case when list_contains($problems, n.match_reason) then 'provider_kept' end
       when lower(s.kingdom) <> lower(n.kingdom) and not list_contains($kingdom_words, lower(s.kingdom))
         then 'kingdom'
       when contains(s.species, ' ') and n.species is null or s.genus is not null and n.genus is null
         then 'less_precise'
-      when n.match_rule = 'higher_rank' and n.match_reason in
-        ('name_not_found', 'ambiguous', 'homonym', 'low_score', 'author_conflict') then 'less_precise'
+      when n.match_rule = 'higher_rank' and (n.match_reason = 'name_not_found'
+        or list_contains($problems, n.match_reason)) then 'less_precise'
       when n.match_rule in ('variant', 'fuzzy') then 'spelling'
       when contains(s.species, ' ') and lower(s.species) <> lower(n.species)
         then case when n.match_rule = 'synonym' then 'synonym' else 'other_taxon' end
@@ -174,7 +176,7 @@ def tables(
     sql.query(
         con,
         CONFLICTS_SQL,
-        {"kingdom_words": list(KINGDOMS)},
+        {"kingdom_words": list(KINGDOMS), "problems": list(PROBLEMS)},
         media=inputs["media"],
         label=inputs["label"],
     ).copy_to(meta / "conflicts-000000.parquet")

@@ -97,8 +97,10 @@ def taxon(build: Build, _: Made) -> list[Artifact]:
             for p in dict.fromkeys((place, beside))
             if p == place or p.is_file()
         ]
+        n_before = build.n_made
         done = build.make("taxon", 2, params, reads, write)
-        report.problems(build.con, done)
+        if build.n_made > n_before:
+            report.problems(build.con, done)
         made.append(done)
     return made
 

@@ -224,6 +224,9 @@ def test_explain_lists_every_candidate_and_why_the_winner_won(built):
     assert "by its name: 1 candidates" in right.stdout and "fits" in right.stdout
     assert "is       Prunella vulgaris (species) Plantae" in right.stdout
     assert "does not fit: kingdom_conflict" in wrong.stdout and "unresolved" in wrong.stdout
+    log = [json.loads(line) for line in (root / "log/build.jsonl").read_text().splitlines()]
+    runs = [event for event in log if event["event"] == "run"]
+    assert all("shard" in event["artifacts"] for event in runs), "`--prune` goes by whole runs"
     odd = _run("--root", root, "--explain", "Prunella", "--lineage", "realm=Plantae")
     assert odd.returncode == 2 and "write RANK=NAME" in odd.stderr
 
@@ -297,7 +300,7 @@ def test_rows_read_otherwise_than_their_provider_are_listed_by_cause(built):
     path = made["shard"][0].path("metadata/v1/conflicts-000000.parquet")
     rows = pq.read_table(path).to_pylist()
     causes = {row["cause"] for row in rows}
-    assert {"synonym", "spelling", "unresolved"} <= causes
+    assert {"synonym", "spelling", "unresolved", "less_precise", "provider_kept"} <= causes
     synonym = next(r for r in rows if r["cause"] == "synonym" and r["species"])
     assert synonym["match_rule"] == "synonym" and synonym["our_species"] != synonym["species"]
     card = made["shard"][0].path("README.md").read_text()

@@ -98,10 +98,12 @@ def test_every_sql_constant_parses_and_stages_end_in_an_order():
     assert len(found) > 20
     for place, text in found.items():
         assert con.extract_statements(text), place
-    for room in ("curation/media.py", "curation/verdict.py", "curation/dedup.py", "curation/geoprivacy.py",
-                 "curation/sources/gbif.py"):  # fmt: skip
-        assert "order by" in found[f"{room}:SQL"].rsplit(")", 1)[-1].lower() or re.search(
-            r"order by [\w., \"]+\s*$", found[f"{room}:SQL"].strip()), room  # fmt: skip
+    for place in ("media.py:SQL", "verdict.py:SQL", "dedup.py:SQL", "geoprivacy.py:SQL", "sources/gbif.py:SQL",
+                  "taxonomy/resolve.py:LABEL_SQL", "taxonomy/backbone.py:SQL", "taxonomy/backbone.py:PROBLEMS_SQL",
+                  "taxonomy/vernacular.py:SQL", "shard.py:CONFLICTS_SQL"):  # fmt: skip
+        text = found[f"curation/{place}"]
+        assert "order by" in text.rsplit(")", 1)[-1].lower() or re.search(
+            r"order by [\w., \"]+\s*$", text.strip()), place  # fmt: skip
 
 
 def test_no_sql_is_formatted_outside_the_choke_point():

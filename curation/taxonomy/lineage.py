@@ -137,7 +137,6 @@ with placed as (                -- a synonym stands where its accepted taxon sta
   select n.*, case when n.is_synonym then a.parentNameUsageID else n.parentNameUsageID end as above,
     case when n.is_synonym then a.taxonRank else n.taxonRank end as own_rank,
     case when n.is_synonym then a.canonicalName else n.canonicalName end as own_name,
-    case when n.is_synonym then a.taxonID else n.taxonID end as own_id,
     not n.is_synonym or (a.taxonID is not null and not n.circular) as sound,
     a.kingdom as akingdom, a.phylum as aphylum, a."class" as aclass, a."order" as aorder,
     a.family as afamily, a.genus as agenus

@@ -35,6 +35,10 @@ from curation.taxonomy.authority import Authority
 from curation.taxonomy.candidates import Names
 
 MIN_SCORE = 0.80
+PROBLEMS = (  # why a name that a taxonomy holds, or nearly holds, did not settle the label
+    "kingdom_conflict", "lineage_conflict", "misapplied", "key_conflict", "author_conflict", "homonym",
+    "ambiguous", "low_score",
+)  # fmt: skip
 
 MACROS = """
 create or replace macro cased(value) as         -- a provider's "ANIMALIA" and "animalia" are Animalia
@@ -50,7 +54,7 @@ with why as (                   -- what stood in the way of the name itself
     bool_or(way_no = 0) as name_known
   from scored group by lineage
 )
-select w.lineage, w.name_known,
+select w.lineage,
   case when c.lineage is null then case
          when name_known and kingdom_conflict and not coalesce(lineage_conflict, false) then 'kingdom_conflict'
          when name_known and lineage_conflict then 'lineage_conflict'

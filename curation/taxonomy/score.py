@@ -22,7 +22,7 @@ create or replace macro confidence(total) as    -- GBIF's normalisation, brought
 SCORE_SQL = """
 with seen as (                  -- what the stated ranks say of each candidate: 1 agrees, -1 differs
   select c.*, s.* exclude (lineage, kingdom, phylum, "class", "order", family, genus, taxonRank),
-    s.taxonRank as given_rank, p.precedence, p.keyed_by,
+    p.precedence, p.keyed_by,
     authors(c.scientificNameAuthorship) as their_words,
     plain_authors(c.scientificNameAuthorship) as their_text,
     year_of(c.scientificNameAuthorship) as their_year,
@@ -85,7 +85,7 @@ parts as (
       + ("order" is not null)::int + (family is not null)::int as n_ranks
   from judged
 )
-select * exclude (their_words, their_text, author_words, author_text, ally),
+select * exclude (their_text, author_words, author_text, ally),
   name_score + author_score + class_score + rank_score + status_score
     + case when key_agrees then 15 else 0 end as total,
   case
@@ -125,6 +125,7 @@ rival as (                      -- the best of the same way that would give anot
          or f.taxonomy <> b.taxonomy and f.kingdom <> b.kingdom)
     and coalesce(b.name_key <> b.title_key or f.name_key = b.title_key, true)
     and not (f.name_key = b.name_key and f.acceptedNameUsageID is null and b.acceptedNameUsageID is null
+      and coalesce(authors_agree(f.their_words, b.their_words), true)
       and coalesce(f.kingdom = b.kingdom, true) and coalesce(f.phylum = b.phylum, true)
       and coalesce(f."class" = b."class", true)     -- the same taxon, written down twice
       and (coalesce(f.family = b.family, true) and coalesce(f."order" = b."order", true)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.benchmarks._names_world import Row
 
 
-def answers(rows: list[Row], texts: list[str]) -> list[str | None]:
+def answers(rows: list[Row], texts: list[str]) -> list[Row | None]:
     """Canonical form by regex, then the record whose full name is most alike; else the nearest name."""
     form = re.compile(r"^[^A-Za-z]*([A-Z][a-z]+)(?: [x×] ?| ×)?(?: ?\([A-Z][a-z]+\))? ?(?:[x×] ?)?([a-z-]{3,})?"
                       r"(?:.*?(?:subsp|ssp|var|f)\. ([a-z-]{3,}))?")  # fmt: skip
@@ -26,7 +26,7 @@ def answers(rows: list[Row], texts: list[str]) -> list[str | None]:
     by_genus: dict[str, list[str]] = collections.defaultdict(list)
     for name in by_name:
         by_genus[name.split()[0]].append(name)
-    found: list[str | None] = []
+    found: list[Row | None] = []
     for text in texts:
         name = canonical(text)
         if name not in by_name:
@@ -37,5 +37,9 @@ def answers(rows: list[Row], texts: list[str]) -> list[str | None]:
                         default=None)  # fmt: skip
         if best is not None:
             best = accepted.get(best.get("acceptedNameUsageID") or "", best)
-        found.append(canonical(best["scientificName"]) if best is not None else None)
+        found.append(
+            {**best, "canonicalName": canonical(best["scientificName"])}
+            if best is not None
+            else None
+        )
     return found

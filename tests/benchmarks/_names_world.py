@@ -55,14 +55,16 @@ def given(data: Path) -> list[Row]:
     found = []
     for row in rows_of(folder / "taxa_with_verification.csv"):
         said = expert.get(row["taxonKey"], {}).get("remarks", "")
-        final = unified.get(row["verificationKey"].split(",")[0].strip(), {})
-        gold = row["bb_acceptedName"] or row["bb_scientificName"]
+        gbif = row["bb_acceptedName"] or row["bb_scientificName"]
+        gold, kingdom = gbif, row["bb_kingdom"]
         if said.startswith(("reject", "no match", "not accepted")):
             gold = ""
         elif said.startswith("manual match"):
+            final = unified.get(row["verificationKey"].split(",")[0].strip(), {})
             gold = final.get("acceptedName") or final.get("scientificName") or ""
-        found.append({**row, "gold": names.parse(gold).canonical or "", "expert": said,
-                      "gbif": names.parse(row["bb_acceptedName"] or row["bb_scientificName"]).canonical or ""})  # fmt: skip
+            kingdom = final.get("kingdom") or kingdom
+        gold, gbif = (names.parse(text).canonical or "" for text in (gold, gbif))
+        found.append({**row, "gold": gold, "gold_kingdom": kingdom, "expert": said, "gbif": gbif})
     return found
 
 

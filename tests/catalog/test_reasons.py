@@ -27,5 +27,8 @@ def test_a_reason_written_in_the_code_is_in_the_glossary():
 
 def test_patterns_are_read_and_other_words_are_not():
     assert "status" in reasons.meaning("http_404")
+    assert reasons.meaning("review_in review\n?"), (
+        "the word after it is the provider's, whatever it is"
+    )
     assert "benchmark" in reasons.meaning("near_rare_species")
     assert reasons.meaning("http_") is None and reasons.meaning("because") is None

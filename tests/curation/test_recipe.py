@@ -58,6 +58,7 @@ def test_a_recipe_that_is_not_there_names_the_built_in_ones():
         (GOOD + "[verdict]\nremove_url = ['x', 3]\n", "verdict.remove_url[1] is 3; it must be text"),
         ("name = 3\n", "name is 3; it must be text in quotes"), ("fetch = 3\n" + GOOD, "fetch is 3; it must be a table"),
         (GOOD.replace("[[source]]", "[source]"), "[source] must be written [[source]]"),
+        (GOOD + 'drop = ["occlusion"]\n', "must be of groupOf, occluded, truncated"),
         (GOOD + 'licence = "free for all"\n', "'free for all' is no licence we know"),
         (GOOD.replace('path = "t.csv"\n', ""), "source[0] needs path"), (GOOD.split("\n", 1)[1], "the recipe needs name"),
         ('name = "mine"\n', "source is empty"), (GOOD.replace('"own"', '"gbi"'), "'gbi' is unknown; did you mean 'gbif'?"),

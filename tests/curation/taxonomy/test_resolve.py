@@ -201,14 +201,19 @@ def test_real_checklist_names_find_the_backbone_taxon_that_gbif_found(real_data,
         given = list(csv.DictReader(stream))
     said = [name(row["scientificName"] or None, kingdom=row["bb_kingdom"] or None) for row in given]
     found = label(tmp_path, tmp_path / "taxon.parquet", *said, source="gbif")
-    outcome = collections.Counter()
+    record, taxon = collections.Counter(), collections.Counter()
     for row, was in zip(found, given, strict=True):
         gold = names.parse(was["bb_acceptedName"] or was["bb_scientificName"]).canonical
-        matched = row["match_rule"] in ("exact", "synonym", "variant", "fuzzy") and bool(gold)
-        outcome[row["canonicalName"] == gold if matched else None] += 1
+        if gold and row["match_rule"] in ("exact", "synonym", "variant", "fuzzy"):
+            same = row["canonicalName"] == gold and row["kingdom"] == was["bb_kingdom"]
+            taxon[same] += 1
+            if names.parse(
+                was["scientificName"]
+            ).authorship:  # it tells which of two records is meant
+                record[row["taxonID"] in (was["bb_key"], was["bb_acceptedKey"])] += 1
     assert len(found) == 6132
-    assert outcome[True] > 5200
-    assert outcome[False] < 0.01 * outcome[True]
+    assert taxon[True] > 5200 and taxon[False] < 0.01 * taxon[True], taxon
+    assert record[True] > 3000 and record[False] < 0.005 * record[True], record
 
 
 @pytest.mark.real_data
