@@ -84,6 +84,8 @@ REASONS = {
     "empty_body": "the server sent nothing",
     "not_an_image": "the bytes are no picture",
     "too_many_redirects": "the server sent us from address to address",
+    "host_refuses": "the server answered nearly only 403, so the rest was not asked: ask its owners for access",
+    "host_unreachable": "the server did not answer again and again, so the rest was not asked",
     "timeout": "the server did not answer in time",
     "host_not_found": "no server has this name",
     "connection_failed": "the server did not take the connection",
@@ -92,6 +94,7 @@ REASONS = {
     "undecodable": "the picture's bytes are damaged",
     "crop_outside_image": "the box lies outside the picture as it was fetched",
     "not_hashed": "the picture has not been decoded",
+    "placeholder": "its server shows this very picture for many names, as it does for what it has lost",
     "too_small": "the shorter side is below verdict.min_side_px (the score is that side, in px)",
     # equal pictures
     "duplicate_url": "another row shows the picture of the same address",
@@ -99,6 +102,10 @@ REASONS = {
     "duplicate_md5": "another picture has the same bytes",
     "duplicate_pixels": "another picture has the same pixels",
     "duplicate_near": "another picture looks the same (the score is the distance in bits of 256)",
+    "duplicate_wide": "another picture has the same pixels but for marks or light (score as above)",
+    "duplicate_crop": "this or another picture is a crop of the other (score: bits, after cropping)",
+    "duplicate_mirror": "another picture is its mirror image (score: bits, after turning)",
+    "duplicate_border": "another picture is the same inside its border, where captions stand (score: bits)",
 }  # fmt: skip
 _PATTERNS = (
     (re.compile("http_[0-9]{3}"), "the server answered with this status"),

@@ -87,7 +87,8 @@ _FIELDS = (
     Field("phash", STR, "256-bit perceptual hash as 64 hex characters (imagehash.phash, hash_size=16)"),
     Field("phash_quality", F64, "spread of grey levels behind the hash; flat pictures have no hash",
           unit="grey levels"),
-    Field("pixel_md5", STR, "md5 of size and RGB pixels after decoding"),
+    Field("pixel_sha256", STR, "sha256 of size and RGB pixels after decoding"),
+    Field("probes", pa.binary(), "hashes of the picture mirrored, cropped and without its border, 32 bytes each"),
     Field("crop", STR, "box cut out of the original: x,y,w,h in its own pixels", unit="px"),
     # taxon
     _dwc("kingdom", "accepted kingdom", tol200m="kingdom"),
@@ -175,9 +176,13 @@ _FIELDS = (
     Field("http_status", I32, "last HTTP status"),
     Field("n_bytes", I64, "size as fetched", unit="bytes"),
     Field("duplicate_of", STR, "uuid of the picture kept in its place"),
-    Field("duplicate_rule", STR, "what made two pictures equal: url, provider_key, md5, pixels, near"),
+    Field("duplicate_rule", STR, "what made two pictures equal: url, provider_key, md5, pixels, near, wide, crop, mirror, border"),
     Field("distance", I32, "Hamming distance of two perceptual hashes", unit="bits"),
     Field("benchmark", STR, "held-out benchmark the picture is too near to"),
+    Field("placeholder", BOOL, "true when its server shows the same picture under many names"),
+    Field("host", STR, "server the address belongs to"),
+    Field("n_urls", I64, "addresses"),
+    Field("thumbnail", IMAGE, "the picture, its long side 128 to 255 px"),
     Field("keep", BOOL, "true when the picture enters the data"),
     Field("redistributable", BOOL, "true when its pixels may be published"),
     Field("reject_stage", STR, "stage that said no"),
@@ -258,13 +263,13 @@ ELIGIBLE = _table(
     "eligible", "picture whose label and rights let it enter the data", "uuid", "uuid"
 )
 FETCH = _table(
-    "fetch", "canonical URL", "url", "url status error http_status md5 media_type n_bytes"
+    "fetch", "canonical URL", "url", "url host status error http_status md5 media_type n_bytes"
 )
 PHASH = _table("phash", "picture content (bytes and crop)", "md5 crop",
-               "md5 crop phash phash_quality pixel_md5 original_width original_height error"
+               "md5 crop phash phash_quality probes pixel_sha256 original_width original_height error"
                )  # fmt: skip
 DEDUP = _table("dedup", "picture in a group, or near a benchmark picture", "uuid",
-               "uuid group_id duplicate_of duplicate_rule distance benchmark")  # fmt: skip
+               "uuid group_id duplicate_of duplicate_rule distance benchmark placeholder")  # fmt: skip
 GEOPRIVACY = _table("geoprivacy", "picture", "uuid", f"uuid {_PLACE} geoprivacy")
 VERDICT = _table("verdict", "media row", _ROW,
                  f"uuid {_ROW} source source_id identifier verbatimScientificName license "
@@ -279,6 +284,9 @@ REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
                  "duplicate_of")  # fmt: skip
 TAXA = _table("taxa", "accepted taxon with pictures", "taxonomy taxonID canonicalName",
               f"{_TAXON} vernacularName taxonID taxonomy n_images n_open")  # fmt: skip
+LINK_HEALTH = _table("link_health", "server × outcome", "host status error http_status",
+                     "host status error http_status n_urls n_bytes")  # fmt: skip
+THUMBNAILS = _table("thumbnails", "picture whose pixels may be published", "uuid", "uuid thumbnail")
 CONFLICTS = _table("conflicts", "lineage that we read otherwise than its provider", "lineage",
                    "lineage verbatimScientificName source kingdom family genus species n_rows "
                    "canonicalName our_kingdom our_family our_species match_rule match_reason "
@@ -286,5 +294,5 @@ CONFLICTS = _table("conflicts", "lineage that we read otherwise than its provide
 TABLES = {
     table.name: table
     for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
-                  DATA, CATALOG, REJECTS, TAXA, CONFLICTS)
+                  DATA, CATALOG, REJECTS, TAXA, LINK_HEALTH, THUMBNAILS, CONFLICTS)
 }  # fmt: skip

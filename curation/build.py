@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[Build, Made], list[Artifact]]
 
-ENGINES = ("auto", "serial", "process")
+ENGINES = ("auto", "serial", "process", "slurm", "ray")
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class Stage:
 
 
 STAGES = (
-    Stage("taxon", "steps:taxon", "curation.taxonomy.lineage", "names"),
-    Stage("source", "steps:source", "curation.sources.gbif", "media rows"),
-    Stage("media", "steps:media_", "curation.media", "media rows"),
-    Stage("label", "steps:label", "curation.taxonomy.resolve", "lineages"),
-    Stage("vernacular", "steps:vernacular_", "curation.taxonomy.vernacular", "names"),
-    Stage("eligible", "steps:eligible", "curation.verdict", "pictures"),
-    Stage("fetch", "picture_steps:fetch_", "curation.picture_steps", "addresses"),
-    Stage("phash", "picture_steps:phash_", "curation.picture_steps", "pictures"),
-    Stage("benchmark", "picture_steps:benchmark", "curation.picture_steps", "held-out pictures"),
-    Stage("dedup", "steps:dedup_", "curation.dedup", "pictures"),
-    Stage("geoprivacy", "steps:geoprivacy_", "curation.geoprivacy", "coordinates"),
-    Stage("verdict", "steps:verdict_", "curation.verdict", "media rows"),
-    Stage("shard", "picture_steps:shard_", "curation.shard", "pictures"),
+    Stage("taxon", "tables:taxon", "curation.taxonomy.lineage", "names"),
+    Stage("source", "tables:source", "curation.sources.gbif", "media rows"),
+    Stage("media", "tables:media_", "curation.media", "media rows"),
+    Stage("label", "tables:label", "curation.taxonomy.resolve", "lineages"),
+    Stage("vernacular", "tables:vernacular_", "curation.taxonomy.vernacular", "names"),
+    Stage("eligible", "tables:eligible", "curation.verdict", "pictures"),
+    Stage("fetch", "fetching:fetch_", "curation.steps.fetching", "addresses"),
+    Stage("phash", "pictures:phash_", "curation.steps.pictures", "pictures"),
+    Stage("benchmark", "pictures:benchmark", "curation.steps.pictures", "held-out pictures"),
+    Stage("dedup", "duplicates:dedup_", "curation.dedup", "pictures"),
+    Stage("geoprivacy", "tables:geoprivacy_", "curation.geoprivacy", "coordinates"),
+    Stage("verdict", "tables:verdict_", "curation.verdict", "media rows"),
+    Stage("shard", "pictures:shard_", "curation.shard", "pictures"),
 )
 
 
@@ -100,7 +100,7 @@ def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
     for stage in STAGES:
         before, started = work.n_made, time.monotonic()
         module, _, function = stage.step.partition(":")
-        step: Step = getattr(importlib.import_module(f"curation.{module}"), function)
+        step: Step = getattr(importlib.import_module(f"curation.steps.{module}"), function)
         try:
             made[stage.name] = step(work, made)
         except workshop.WouldRun as pending:

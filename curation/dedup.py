@@ -1,206 +1,282 @@
 """Find equal pictures, near pictures and held-out pictures; keep one of each, and say which.
 
-In   picture    uuid, url, provider_key, md5, pixel_md5, phash, crop, organism and burst keys, rank
-     benchmark  phash of held-out pictures
-Out  schema.DEDUP: one row per picture that has a group, a better twin or a held-out neighbour
+In   picture   id (order of uuid), uuid, keys of records and bursts, contents, hashes, what ranks it
+     held      benchmark, phash, probes of held-out pictures
+Out  schema.DEDUP: one row per picture
 
-The ladder: same address, same provider key, same bytes, same pixels, then perceptual hashes within
-`near_max_bits`. Near pairs are exact up to 15 bits: the 256 bits, permuted at random once, are cut
-into eight bands of 32, and two hashes within 15 bits agree on some band but for at most one bit, so
-probing each band as it is and with each single bit flipped finds them all.
+The ladder: same address, same provider key, same bytes, same pixels; then hashes within
+`near_max_bits`, all of them; then `wide` candidates, up to 31 bits apart, and candidates whose hash is
+a probe of another (`crop`, `mirror`) or has the same probe (`border`), which count only once their
+pixels have been looked at. Frames of a burst are not duplicates of each other, whatever their hashes
+say; a copy of a frame elsewhere is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from catalog import schema, sql
+from catalog import sql
+from curation import near
+from curation.images.phash import PROBES
 
-N_BITS, N_BANDS, BAND_BITS = 256, 8, 32
-MAX_EXACT_BITS = 2 * N_BANDS - 1
-_SEED = 20250523
-_FLIPS = [0, *(1 << bit for bit in range(BAND_BITS))]
+EXACT_CLASSES = ("url", "provider_key", "md5", "pixels")
+CONFIRMED_CLASSES = ("wide", "crop", "mirror", "border")
+CLASSES = (*EXACT_CLASSES, "near", *CONFIRMED_CLASSES)
+WIDE_BITS = 31
 
-HASHES_SQL = "select distinct phash from picture where phash is not null order by phash"
-
-NEAR_SQL = """
-with band as (
-  select id, unnest([0, 1, 2, 3, 4, 5, 6, 7]) as band_no,
-    unnest([b0, b1, b2, b3, b4, b5, b6, b7]) as value
-  from hash
-),
-probe as (select id, band_no, xor(value, f) as value from band, unnest($flips::uinteger[]) as u(f)),
-candidate as (
-  select distinct p.id as a, b.id as b
-  from probe p join band b on p.band_no = b.band_no and p.value = b.value and p.id < b.id
-)
-select a, b, (bit_count(xor(x.w0, y.w0))::int + bit_count(xor(x.w1, y.w1))::int
-  + bit_count(xor(x.w2, y.w2))::int + bit_count(xor(x.w3, y.w3))::int) as distance
-from candidate c join hash x on x.id = c.a join hash y on y.id = c.b
-where (bit_count(xor(x.w0, y.w0))::int + bit_count(xor(x.w1, y.w1))::int
-  + bit_count(xor(x.w2, y.w2))::int + bit_count(xor(x.w3, y.w3))::int) <= $max_bits
-order by a, b
+PLACEHOLDER_SQL = """
+select distinct pixel_sha256 from picture where host <> ''
+group by host, pixel_sha256
+having $placeholder_urls > 0 and count(distinct url) >= $placeholder_urls and count(distinct lineage) >= 3
+order by pixel_sha256
 """
 
-LINKS_SQL = """
-with near_hash as (             -- pairs of different hashes; equal hashes meet through `same`
-  select p.phash as left_hash, q.phash as right_hash, n.distance
-  from near n join hash_id p on p.id = n.a join hash_id q on q.id = n.b
+HASH_SQL = """
+select row_number() over (order by phash) - 1 as id, phash, word_of(phash, 0) as w0, word_of(phash, 1) as w1,
+  word_of(phash, 2) as w2, word_of(phash, 3) as w3, min(probes) as probes
+from (select phash, probes from picture where phash is not null
+      union all select phash, probes from held where phash is not null)
+group by phash order by phash
+"""
+
+PROBE_SQL = """
+with probe as (select id, substr(hex(probes), 64 * $number + 1, 64) as bits from hash)
+select id, word_of(bits, 0) as w0, word_of(bits, 1) as w1, word_of(bits, 2) as w2, word_of(bits, 3) as w3
+from probe
+"""
+
+CANDIDATE_SQL = """
+with found as (
+  select a, b, 'wide' as kind, distance from among where distance > $near_max_bits
+  union all select a, b, kind, distance from probed
 ),
-same as (
-  select 'url' as rule, url || coalesce('#' || crop, '') as key, uuid from picture
-  where url is not null
-  union all select 'provider_key', provider_key || coalesce('#' || crop, ''), uuid from picture
-  where provider_key is not null
-  union all select 'md5', md5 || coalesce('#' || crop, ''), uuid from picture where md5 is not null
-  union all select 'pixels', pixel_md5, uuid from picture where pixel_md5 is not null
-  union all select 'near', phash, uuid from picture where phash is not null
-),
-first_of as (select rule, key, min(uuid) as head from same group by rule, key having count(*) > 1),
-head_of_hash as (select phash, min(uuid) as head from picture where phash is not null group by phash)
-select uuid as a, head as b, rule, case rule when 'near' then 0 end as distance
-from same join first_of using (rule, key) where uuid <> head
+best as (               -- one way, and one crop, of those that led to a pair
+  select f.*, regexp_replace(kind, '_[0-9]+$', '') as rule from found f
+  where not exists (select 1 from among n where n.distance <= $near_max_bits
+                    and n.a = least(f.a, f.b) and n.b = greatest(f.a, f.b))
+  qualify row_number() over (partition by least(f.a, f.b), greatest(f.a, f.b), rule
+                             order by distance, kind, f.a) = 1
+)
+select row_number() over (order by a, b, rule) - 1 as number, a, b, kind, rule, distance
+from best order by number
+"""
+
+PAIR_SQL = """
+select a, b, 'near' as rule, distance from among
+where distance <= $near_max_bits and list_contains($classes, 'near')
 union all
-select l.head, r.head, 'near', distance from near_hash
-join head_of_hash l on l.phash = left_hash join head_of_hash r on r.phash = right_hash
+select c.a, c.b, c.rule, c.distance
+from candidate c join score s using (number) where s.score >= $min_score
 order by a, b, rule
 """
 
-GROUP_LINKS_SQL = """
-with key as (
-  select 'organism' as kind, organismID as key, uuid from picture where organismID is not null
-  union all select 'occurrence', source || ':' || record_key, uuid from picture where source <> 'eol'
-  union all select 'catalogue', datasetKey || ':' || catalogNumber, uuid from picture
-  where catalogNumber is not null and datasetKey is not null
-  union all select 'picture', url, uuid from picture where url is not null
+EXACT_SQL = """
+with same as (
+  select 'url' as rule, url || coalesce('#' || crop, '') as key, id from shown where url is not null
+  union all select 'provider_key', provider_key || coalesce('#' || crop, ''), id from shown
+  where provider_key is not null
+  union all select 'md5', md5 || coalesce('#' || crop, ''), id from shown where md5 is not null
+  union all select 'pixels', pixel_sha256, id from shown where pixel_sha256 is not null
 ),
+first_of as (select rule, key, min(id) as head from same where list_contains($classes, rule)
+             group by rule, key having count(*) > 1)
+select id as a, head as b, rule from same join first_of using (rule, key) where id <> head
+order by a, b, rule
+"""
+
+NEAR_SQL = """
+with head_of as (select phash, min(id) as head from shown where phash is not null group by phash)
+select p.id as a, h.head as b, 'near' as rule, 0 as distance
+from shown p join head_of h using (phash) where p.id <> h.head and list_contains($classes, 'near')
+union all
+select x.head, y.head, rule, distance from pair
+join hash p on p.id = pair.a join head_of x on x.phash = p.phash
+join hash q on q.id = pair.b join head_of y on y.phash = q.phash
+order by a, b, rule
+"""
+
+BURST_SQL = """
+with record as (select source || ':' || record_key as key, id from picture where source <> 'eol'),
+first_of as (select key, min(id) as head from record group by key having count(*) > 1),
 shot as (                       -- frames of one camera or observer, in time
-  select uuid, try_cast(eventDate as timestamp) as taken,
-    lag(uuid) over w as previous, lag(try_cast(eventDate as timestamp)) over w as previous_at
-  from picture
-  where coalesce(deploymentID, recordedBy) is not null and eventDate similar to '.*T.*:.*'
-    and try_cast(eventDate as timestamp) is not null
-  window w as (partition by coalesce(deploymentID, recordedBy)
-               order by try_cast(eventDate as timestamp), uuid)
+  select id, taken, lag(id) over w as previous, lag(taken) over w as previous_at
+  from (select id, coalesce(deploymentID, recordedBy) as eye, try_cast(eventDate as timestamp) as taken
+        from picture where eventDate similar to '.*T.*:.*')
+  where eye is not null and taken is not null
+  window w as (partition by eye order by taken, id)
+)
+select id as a, head as b from record join first_of using (key) where id <> head
+union all
+select id, previous from shot where taken - previous_at <= to_seconds($burst_s)
+"""
+
+GROUP_SQL = """
+with key as (
+  select 'organism' as kind, organismID as key, id from picture where organismID is not null
+  union all select 'catalogue', datasetKey || ':' || catalogNumber, id from picture
+  where catalogNumber is not null and datasetKey is not null
+  union all select 'picture', url, id from picture where url is not null
 ),
-first_of as (select kind, key, min(uuid) as head from key group by kind, key having count(*) > 1)
-select uuid as a, head as b from key join first_of using (kind, key) where uuid <> head
-union all select uuid, previous from shot where taken - previous_at <= to_seconds($burst_s)
-union all select a, b from link
+first_of as (select kind, key, min(id) as head from key group by kind, key having count(*) > 1)
+select id as a, head as b from key join first_of using (kind, key) where id <> head
+union all select a, b from burst_edge
+union all select a, b from exact
+union all select a, b from near_edge
+"""
+
+HELD_SQL = """
+with id_of as (select h.id, b.benchmark from held b join hash h using (phash)),
+touched as (
+  select id, benchmark, 0 as distance from id_of
+  union all select pair.a, benchmark, distance from pair join id_of o on o.id = pair.b
+  union all select pair.b, benchmark, distance from pair join id_of o on o.id = pair.a
+)
+select phash, benchmark, min(distance)::integer as distance from touched join hash using (id)
+group by phash, benchmark order by phash, benchmark
 """
 
 SQL = """
-with grouped as (
-  select p.*, coalesce(g.label, p.uuid) as group_id, d.label as twins
-  from picture p left join organism g using (uuid) left join twin d using (uuid)
+with held_out as (
+  select p.id, first(h.benchmark order by h.distance, h.benchmark) as benchmark, min(h.distance) as distance
+  from picture p join held_near h using (phash) group by p.id
 ),
-held_out as (
-  select p.uuid, first(h.benchmark order by h.distance, h.benchmark) as benchmark,
-    min(h.distance) as distance
-  from picture p join held h using (phash) group by p.uuid
+linked as (             -- of equal pictures: not held out, best label, largest, freest, by source, most known
+  select p.id, coalesce(e.label, p.id) as exact, t.label as twins, b.label as burst,
+    original_width, original_height,
+    row_number() over (order by h.id is not null, preference, coalesce(-n_pixels, 0), strictness,
+      source_order, -n_known, coalesce(-n_bytes, 0), p.id) as place
+  from twin t join picture p using (id) left join exact_twin e using (id) left join burst b using (id)
+  left join held_out h using (id)
 ),
-best as (     -- of equal pictures: not held out, best labelled, largest, freest, least compressed
-  select twins, first(g.uuid order by h.uuid is not null, preference, coalesce(-n_pixels, 0), strictness,
-      coalesce(-n_bytes, 0), g.uuid) as kept
-  from grouped g left join held_out h using (uuid) where twins is not null group by twins
+first_of_exact as (select exact, arg_min(id, place) as first_id from linked group by exact),
+first_of_twins as (select twins, arg_min(id, place) as best_id from linked group by twins),
+judged as (
+  select l.id, f.first_id, t.best_id,
+    f.first_id = t.best_id or coalesce(x.burst = y.burst and x.original_width = y.original_width
+      and x.original_height = y.original_height, false) as first_stays
+  from linked l join first_of_exact f using (exact) join first_of_twins t using (twins)
+  join linked x on x.id = f.first_id join linked y on y.id = t.best_id
 ),
-rule as (
-  select uuid, first(rule order by case rule when 'url' then 0 when 'provider_key' then 1
-      when 'md5' then 2 when 'pixels' then 3 else 4 end) as duplicate_rule,
-    min(distance) as distance
-  from (select a as uuid, rule, distance from link union all select b, rule, distance from link)
-  group by uuid
+fate as (
+  select id, case when id = first_id and first_stays then null
+                  when first_stays then first_id else best_id end as kept,
+    id <> first_id as by_exact
+  from judged
+),
+exact_rule as (
+  select id, first(rule order by list_position($classes, rule)) as rule
+  from (select a as id, rule from exact union all select b, rule from exact) group by id
+),
+near_rule as (          -- of the hash: every picture that has it
+  select p.id, first(rule order by list_position($classes, rule), distance) as rule,
+    first(distance order by list_position($classes, rule), distance) as distance
+  from (select h.phash, rule, distance from pair join hash h on h.id = pair.a
+        union all select h.phash, rule, distance from pair join hash h on h.id = pair.b
+        union all select phash, 'near', 0 from shown where phash is not null
+        group by phash having count(*) > 1) r
+  join picture p using (phash) group by p.id
 )
-select g.uuid, g.group_id,
-  case when b.kept <> g.uuid then b.kept end as duplicate_of,
-  case when b.kept <> g.uuid then r.duplicate_rule end as duplicate_rule,
-  coalesce(h.distance, case when b.kept <> g.uuid then r.distance end)::integer as distance,
-  h.benchmark
-from grouped g
-left join best b using (twins) left join rule r using (uuid) left join held_out h using (uuid)
-order by g.uuid
+select p.uuid, g.uuid as group_id, k.uuid as duplicate_of,
+  case when k.uuid is not null then case when f.by_exact then e.rule else n.rule end end as duplicate_rule,
+  coalesce(h.distance, case when k.uuid is not null and not f.by_exact then n.distance end)::integer
+    as distance,
+  h.benchmark, q.pixel_sha256 is not null as placeholder
+from picture p
+left join grouped o on o.id = p.id
+left join picture g on g.id = coalesce(o.label, p.id)
+left join fate f on f.id = p.id
+left join picture k on k.id = f.kept
+left join exact_rule e on e.id = p.id
+left join near_rule n on n.id = p.id
+left join held_out h on h.id = p.id
+left join placeholder q on q.pixel_sha256 = p.pixel_sha256
+order by p.uuid
 """
 
 
 def dedup(
-    con: duckdb.DuckDBPyConnection, *, picture: pa.Table | Path, benchmark: pa.Table, near_max_bits: int,
-    burst_s: float,
+    con: duckdb.DuckDBPyConnection, *, picture: sql.Input, held: sql.Input, folder: Path,
+    confirm: Callable[[Path, Path], pa.Table], classes: tuple[str, ...], near_max_bits: int,
+    burst_s: float, placeholder_urls: int, min_score: float,
 ) -> sql.Query:  # fmt: skip
-    """One row of schema.DEDUP per picture.
+    """One row of schema.DEDUP per picture; what was found on the way stays in `folder`.
 
-    `benchmark` has columns benchmark, phash; frames of one camera or observer at most `burst_s`
-    seconds apart are one group. Raises ValueError when `near_max_bits` is more than the
-    search is exact for.
+    `confirm(candidate, hash)` gives (number, score) for candidate pairs; a score of `min_score` or
+    more makes a pair count. Frames of one camera or observer at most `burst_s` seconds apart, and
+    those of one record, are a burst. Raises ValueError when `near_max_bits` is more than the search is
+    exact for.
     """
-    if not 0 <= near_max_bits <= MAX_EXACT_BITS:
+    if not 0 <= near_max_bits <= near.MAX_EXACT_BITS:
         raise ValueError(f"near_max_bits is {near_max_bits}; the search is exact from 0 to 15")
-    ours = sql.query(con, HASHES_SQL, picture=picture).table().column(0).to_pylist()
-    theirs = benchmark.column("phash").drop_null().unique().to_pylist()
-    texts = sorted({*ours, *theirs})
-    near = near_pairs(con, texts, near_max_bits)
-    hash_id = pa.table(
-        {"id": pa.array(range(len(texts)), pa.int64()), "phash": pa.array(texts, pa.string())}
+    con.execute(near.MACROS)
+    params: dict[str, Any] = {
+        "classes": list(classes), "near_max_bits": near_max_bits, "burst_s": burst_s,
+        "placeholder_urls": placeholder_urls, "min_score": min_score}  # fmt: skip
+
+    def made(name: str, text: str, **inputs: sql.Input) -> Path:
+        sql.query(con, text, params, **inputs).copy_to(folder / f"{name}.parquet")
+        return folder / f"{name}.parquet"
+
+    placeholder = made("placeholder", PLACEHOLDER_SQL, picture=picture)
+    shown = made("shown", "select p.* from picture p anti join placeholder q using (pixel_sha256) order by id",
+                 picture=picture, placeholder=placeholder)  # fmt: skip
+    hash_ = made("hash", HASH_SQL, picture=shown, held=held)
+    reach = WIDE_BITS if "wide" in classes else near_max_bits
+    among = near.among(con, hash_, reach, folder / "among")
+    probed = _probed(con, hash_, classes, folder)
+    candidate = made("candidate", CANDIDATE_SQL, among=among, probed=probed)
+    score = folder / "score.parquet"
+    pq.write_table(confirm(candidate, hash_), score)
+    pair = made("pair", PAIR_SQL, among=among, candidate=candidate, score=score)
+    exact = made("exact", EXACT_SQL, shown=shown)
+    near_edge = made("near_edge", NEAR_SQL, shown=shown, pair=pair, hash=hash_)
+    both = made(
+        "both",
+        "select a, b from exact union all select a, b from near_edge",
+        exact=exact,
+        near_edge=near_edge,
     )
-    links = sql.query(con, LINKS_SQL, picture=picture, near=near, hash_id=hash_id).table()
-    twin = components(con, links)
-    group_links = sql.query(con, GROUP_LINKS_SQL, {"burst_s": burst_s}, picture=picture,
-                            link=links).table()  # fmt: skip
-    held = sql.query(con, HELD_SQL, near=near, hash_id=hash_id, benchmark=benchmark).table()
-    return sql.query(con, SQL, picture=picture, twin=twin, organism=components(con, group_links),
-                     link=links, held=held)  # fmt: skip
-
-
-HELD_SQL = """
-with pair as (
-  select p.phash as one, q.phash as other, distance from near n
-  join hash_id p on p.id = n.a join hash_id q on q.id = n.b
-)
-select phash, benchmark, min(distance)::integer as distance from (
-  select b.phash, b.benchmark, 0 as distance from benchmark b where b.phash is not null
-  union all select one, benchmark, distance from pair join benchmark b on b.phash = other
-  union all select other, benchmark, distance from pair join benchmark b on b.phash = one)
-group by phash, benchmark order by phash, benchmark
-"""
-
-
-def near_pairs(con: duckdb.DuckDBPyConnection, texts: list[str], max_bits: int) -> pa.Table:
-    """All pairs (a < b, positions in `texts`) of hex hashes within `max_bits` (at most 15) bits."""
-    if not texts:
-        return pa.table({n: pa.array([], pa.int64()) for n in ("a", "b", "distance")})
-    packed = np.frombuffer(bytes.fromhex("".join(texts)), dtype=np.uint8).reshape(
-        len(texts), N_BITS // 8
+    burst_edge = made("burst_edge", BURST_SQL, picture=shown)
+    group = made(
+        "group", GROUP_SQL, picture=picture, burst_edge=burst_edge, exact=exact, near_edge=near_edge
     )
-    order = np.random.default_rng(_SEED).permutation(N_BITS)
-    mixed = np.ascontiguousarray(np.packbits(np.unpackbits(packed, axis=1)[:, order], axis=1))
-    words, bands = mixed.view(np.uint64), mixed.view(np.uint32)
-    columns = {"id": pa.array(np.arange(len(texts)))}
-    columns |= {f"w{i}": pa.array(words[:, i].copy()) for i in range(words.shape[1])}
-    columns |= {f"b{i}": pa.array(bands[:, i].copy()) for i in range(N_BANDS)}
-    params = {"flips": _FLIPS, "max_bits": max_bits}
-    return sql.query(con, NEAR_SQL, params, hash=pa.table(columns)).table()
+    held_near = made("held_near", HELD_SQL, held=held, hash=hash_, pair=pair)
+    labels = {
+        name: near.components(con, edge)
+        for name, edge in {
+            "twin": both,
+            "exact_twin": exact,
+            "burst": burst_edge,
+            "grouped": group,
+        }.items()
+    }
+    return sql.query(con, SQL, params, picture=picture, shown=shown, hash=hash_, pair=pair, exact=exact,
+                     held_near=held_near, placeholder=placeholder, **labels)  # fmt: skip
 
 
-STEP_SQL = """
-with edge as (select a, b from link union all select b, a from link),
-near_label as (select e.a as uuid, min(l.label) as label
-               from edge e join labelled l on l.uuid = e.b group by e.a)
-select l.uuid, least(l.label, n.label) as label, n.label < l.label as changed
-from labelled l join near_label n using (uuid)
-"""
-START_SQL = """
-select uuid, uuid as label, true as changed
-from (select a as uuid from link union select b from link)
-"""
-
-
-def components(con: duckdb.DuckDBPyConnection, link: pa.Table) -> pa.Table:
-    """Connected components of an edge table (a, b): uuid and the smallest uuid it is joined to."""
-    labelled = sql.query(con, START_SQL, link=link).table()
-    while labelled.num_rows and any(labelled.column("changed").to_pylist()):
-        labelled = sql.query(con, STEP_SQL, link=link, labelled=labelled).table()
-    return labelled.drop_columns(["changed"]) if labelled.num_rows else pa.table(
-        {"uuid": pa.array([], schema.STR), "label": pa.array([], schema.STR)})  # fmt: skip
+def _probed(
+    con: duckdb.DuckDBPyConnection, hash_: Path, classes: tuple[str, ...], folder: Path
+) -> sql.Input:
+    """Candidates by probes: pairs a, b, kind, distance; for a crop or a mirror a is the original."""
+    found = []
+    for number, kind in enumerate(PROBES):
+        if kind.partition("_")[0] not in classes:
+            continue
+        probe = folder / f"probe-{kind}.parquet"
+        sql.query(con, PROBE_SQL, {"number": number}, hash=hash_).copy_to(probe)
+        place = folder / f"by-{kind}"
+        pairs = (near.among(con, probe, WIDE_BITS, place) if kind == "border"
+                 else near.between(con, probe, hash_, WIDE_BITS, place))  # fmt: skip
+        found.append(folder / f"probed-{kind}.parquet")
+        sql.query(con, "select *, $kind as kind from pairs order by a, b", {"kind": kind},
+                  pairs=pairs).copy_to(found[-1])  # fmt: skip
+    empty = pa.schema(
+        [("a", pa.int64()), ("b", pa.int64()), ("distance", pa.int32()), ("kind", pa.string())]
+    )
+    return found or empty.empty_table()

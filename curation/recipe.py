@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from catalog.licence import licence
-from curation import dedup, geoprivacy, verdict
+from curation import dedup, geoprivacy, near, verdict
 
 BUILT_IN = Path(__file__).parent / "recipes"
+SIZES = ("as_given", "medium", "large", "original")
 KINDS = ("gbif", "eol", "bioscan", "fathomnet", "own")
 
 
@@ -69,8 +70,19 @@ class Benchmark:
 class Fetch:
     """How pictures are fetched."""
 
-    n_threads: int = 16  # requests under way at once
-    per_host: int = 4  # requests under way at one host; be polite
+    size: str = (
+        "as_given"  # or medium (500 px), large (1,024 px), original, where a server offers sizes
+    )
+    n_connections: int = 64  # requests under way at once
+    per_host: int = 8  # requests under way at one host at most; a quarter to begin with
+    max_per_second: float = 20.0  # requests at one host; 0 for no limit
+    host_rates: dict[str, float] = field(default_factory=dict)  # the same for hosts by name
+    private_hosts: tuple[
+        str, ...
+    ] = ()  # hosts of your own network that may be asked, as host or host:port
+    placeholder_urls: int = (
+        4  # addresses of one host, under 3 names or more, that give one picture; 0: never
+    )
     timeout_s: float = 20.0  # to connect, and between two bytes
     max_seconds: float = 120.0  # for one whole picture
     max_mb: int = 60  # largest picture
@@ -92,6 +104,9 @@ class Pixels:
 class Dedup:
     """What counts as the same picture."""
 
+    classes: tuple[str, ...] = (
+        dedup.CLASSES
+    )  # what makes two pictures equal; leave out what should not
     near_max_bits: int = 10  # Hamming distance of 256-bit hashes; 0..15 (the original: 10)
     burst_s: float = 10.0  # frames of one camera or observer this close form one group
 
@@ -198,8 +213,10 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         bool(recipe.source) or recipe.sample is not None, "source", "is empty: name a [[source]]"
     )
     for index, source in enumerate(recipe.source):
-        near = _nearest(source.kind, KINDS)
-        require(source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{near}")
+        advice = _nearest(source.kind, KINDS)
+        require(
+            source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{advice}"
+        )
         flags = {"groupOf", "occluded", "truncated"}
         require(set(source.drop) <= flags, f"source[{index}].drop",
                 f"{list(source.drop)} must be of {', '.join(sorted(flags))}")  # fmt: skip
@@ -214,8 +231,10 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     require(bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", release)), "shard.release",
             f"{release!r} must be letters, digits, -, _ and . (it names folders)")  # fmt: skip
     for key, value, low, high in (
-        ("fetch.n_threads", recipe.fetch.n_threads, 1, 512),
-        ("fetch.per_host", recipe.fetch.per_host, 1, 64),
+        ("fetch.n_connections", recipe.fetch.n_connections, 1, 2048),
+        ("fetch.max_per_second", recipe.fetch.max_per_second, 0, 100_000),
+        ("fetch.placeholder_urls", recipe.fetch.placeholder_urls, 0, 1_000_000),
+        ("fetch.per_host", recipe.fetch.per_host, 1, 256),
         ("fetch.timeout_s", recipe.fetch.timeout_s, 0.1, 3600),
         ("fetch.max_seconds", recipe.fetch.max_seconds, 0.1, 86_400),
         ("fetch.tries", recipe.fetch.tries, 1, 20),
@@ -225,7 +244,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("pixels.max_side_px", recipe.pixels.max_side_px, 0, 20000),
         ("pixels.quality", recipe.pixels.quality, 30, 100),
         ("pixels.max_megapixels", recipe.pixels.max_megapixels, 1, 2000),
-        ("dedup.near_max_bits", recipe.dedup.near_max_bits, 0, dedup.MAX_EXACT_BITS),
+        ("dedup.near_max_bits", recipe.dedup.near_max_bits, 0, near.MAX_EXACT_BITS),
         ("dedup.burst_s", recipe.dedup.burst_s, 0, 86_400),
         ("names.min_score", recipe.names.min_score, 0.0, 1.0),
         ("verdict.min_side_px", recipe.verdict.min_side_px, 1, 20000),
@@ -236,6 +255,14 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("shard.unseen_genera", recipe.shard.unseen_genera, 0.0, 0.5),
     ):
         require(low <= value <= high, key, f"is {value}; it must be from {low} to {high}")
+    for key, words, of in (
+        ("dedup.classes", recipe.dedup.classes, dedup.CLASSES),
+        ("fetch.size", (recipe.fetch.size,), SIZES),
+    ):
+        for word in words:
+            require(word in of, key, f"{word!r} is unknown{_nearest(word, of)}")
+    for host, rate in recipe.fetch.host_rates.items():
+        require(rate >= 0, f"fetch.host_rates.{host}", f"is {rate}; 0 means no limit")
     ranks = verdict.MIN_RANKS
     require(recipe.verdict.min_rank in ranks, "verdict.min_rank",
             f"{recipe.verdict.min_rank!r} is no rank{_nearest(recipe.verdict.min_rank, ranks)}")  # fmt: skip

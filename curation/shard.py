@@ -2,7 +2,8 @@
 
 In   media, label, vernacular, fetch, phash, dedup, geoprivacy, verdict, and the bytes
 Out  `data/<release>/<3 digits>/<split>-<6 digits>.parquet` (schema.DATA),
-     `metadata/<release>/{catalog,rejects,taxa,conflicts}-000000.parquet`, `citations.csv`, `README.md`
+     `metadata/<release>/{catalog,rejects,taxa,conflicts,link_health}-000000.parquet` and
+     `thumbnails-*.parquet`, `citations.csv`, `README.md`
 
 A file is a bucket of a seeded hash of uuid, its rows in hash order: that is the shuffle, done once,
 so an update rewrites rows inside buckets and leaves the rest alone. Picture bytes stay uncompressed.
@@ -10,8 +11,6 @@ so an update rewrites rows inside buckets and leaves the rest alone. Picture byt
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import artifact, pixels, schema, sql
+from catalog import artifact, schema, sql
 from catalog.load import hub_metadata
-from curation.store import Blobs
+from curation.store import Packs
 from curation.taxonomy.resolve import PROBLEMS
 from curation.taxonomy.vocabulary import KINGDOMS
 
+THUMBS_PER_FILE, THUMBS_PER_GROUP = 100_000, 64
 HELD_OUT = ("val", "test", "key_unseen", "val_unseen", "test_unseen", "other_heldout")
 
 CATALOG_SQL = """
@@ -75,10 +75,27 @@ create or replace macro share(text) as ('0x' || substr(md5(text), 1, 13))::bigin
 """
 
 PLAN_SQL = """
-select *, floor(share($seed || uuid) * case when split = 'train' then $n_buckets else $n_other end)
+with shown as (
+  select r.md5, r.crop, first(r order by r.pack, r."offset") as r
+  from rendered r semi join packs using (pack) where r.pack is not null group by r.md5, r.crop
+)
+select c.*, r.image_md5, r.width, r.height, r.pack, r."offset", r.n_bytes, r.thumb_md5, r.n_thumb_bytes, floor(share($seed || uuid) * case when split = 'train' then $n_buckets else $n_other end)
     ::integer as bucket
-from catalog where keep
+from catalog c join shown s on s.md5 = c.md5 and s.crop is not distinct from c.crop where keep
 order by split, bucket, share($seed || uuid), uuid
+"""
+
+THUMBNAIL_SQL = """
+select uuid, pack, "offset" + n_bytes as "offset", n_thumb_bytes as n_bytes, thumb_md5 as md5,
+  floor((row_number() over w - 1) / $rows_per_file)::integer as bucket
+from plan where redistributable
+window w as (order by kingdom, phylum, "class", "order", family, genus, species, canonicalName, uuid)
+order by bucket, kingdom, phylum, "class", "order", family, genus, species, canonicalName, uuid
+"""
+
+LINK_HEALTH_SQL = """
+select host, status, error, http_status, count(*) as n_urls, sum(n_bytes)::bigint as n_bytes
+from "fetch" group by host, status, error, http_status order by host, status, error, http_status
 """
 
 BROWSE_SQL = """
@@ -143,110 +160,143 @@ from catalog where keep and datasetKey is not null group by datasetKey order by 
 
 @dataclass(frozen=True)
 class Unit:
-    """One data file: which planned rows it holds and how they are shipped."""
+    """One file: which planned rows it holds, and the packs their bytes lie in.
+
+    Without a `split` it is a file of thumbnails.
+    """
 
     plan: Path
     target: Path
-    split: str
+    split: str | None
     bucket: int
-    blobs: Path
-    max_side_px: int
-    quality: int
-    max_pixels: int
+    packs: Path
     rows_per_group: int
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What goes into which file, in order; not shipped."""
+
+    data: Path
+    thumbnails: Path
+
+
 def tables(
-    con: duckdb.DuckDBPyConnection, folder: Path, *, release: str, seed: int, n_buckets: int,
-    validation: float, test: float, unseen_genera: float, **inputs: Any,
-) -> Path:  # fmt: skip
-    """Write the dataset's tables into `folder`; return the plan of its data files (not shipped)."""
+    con: duckdb.DuckDBPyConnection, folder: Path, work: Path, *, release: str, seed: int, n_buckets: int,
+    validation: float, test: float, unseen_genera: float, rendered: sql.Input, packs: sql.Input, **inputs: Any,
+) -> Plan:  # fmt: skip
+    """Write the dataset's tables into `folder`; return the plan of its other files, made in `work`.
+
+    Raises ValueError when the bytes of a kept picture are gone.
+    """
     con.execute(MACROS)
     meta = folder / "metadata" / release
     meta.mkdir(parents=True)
-    joined = folder.parent / f"{folder.name}-joined.parquet"
-    plan = folder.parent / f"{folder.name}-plan.parquet"
+    joined, plan = work / "joined.parquet", Plan(work / "plan.parquet", work / "thumbnails.parquet")
     params = {"seed": str(seed), "n_buckets": n_buckets, "n_other": max(1, n_buckets // 16),
               "validation": validation, "test": test, "unseen": unseen_genera,
-              "held_out": list(HELD_OUT)}  # fmt: skip
+              "held_out": list(HELD_OUT), "rows_per_file": THUMBS_PER_FILE}  # fmt: skip
     sql.query(con, CATALOG_SQL, params, **inputs).copy_to(joined)
     sql.query(con, BROWSE_SQL, catalog=joined).copy_to(meta / "catalog-000000.parquet", 20_000)
     sql.query(con, TAXA_SQL, catalog=joined).copy_to(meta / "taxa-000000.parquet")
     sql.query(con, REJECTS_SQL, verdict=inputs["verdict"]).copy_to(meta / "rejects-000000.parquet")
-    sql.query(
-        con,
-        CONFLICTS_SQL,
-        {"kingdom_words": list(KINGDOMS), "problems": list(PROBLEMS)},
-        media=inputs["media"],
-        label=inputs["label"],
-    ).copy_to(meta / "conflicts-000000.parquet")
-    sql.query(con, PLAN_SQL, params, catalog=joined).copy_to(plan, 10_000)
-    for table in (schema.CATALOG, schema.TAXA, schema.REJECTS, schema.CONFLICTS):
+    sql.query(con, LINK_HEALTH_SQL, fetch=inputs["fetch"]).copy_to(
+        meta / "link_health-000000.parquet"
+    )
+    words = {"kingdom_words": list(KINGDOMS), "problems": list(PROBLEMS)}
+    sql.query(con, CONFLICTS_SQL, words, media=inputs["media"], label=inputs["label"]).copy_to(
+        meta / "conflicts-000000.parquet")  # fmt: skip
+    n_planned = sql.query(con, PLAN_SQL, params, catalog=joined, rendered=rendered, packs=packs).copy_to(
+        plan.data, 10_000)  # fmt: skip
+    sql.query(con, THUMBNAIL_SQL, params, plan=plan.data).copy_to(plan.thumbnails, 10_000)
+    n_kept = sql.query(con, "select count(*) from catalog where keep", catalog=joined).scalar()
+    if n_planned != n_kept:
+        raise ValueError(
+            f"the bytes of {n_kept - n_planned} kept pictures are gone; run the build again"
+        )
+    for table in (
+        schema.CATALOG,
+        schema.TAXA,
+        schema.REJECTS,
+        schema.LINK_HEALTH,
+        schema.CONFLICTS,
+    ):
         artifact.check(meta / f"{table.name}-000000.parquet", table)
     rows = sql.query(con, CITATIONS_SQL, catalog=joined).rows()
     lines = ["datasetKey,datasetName,n_images", *(f"{_cell(k)},{_cell(n)},{c}" for k, n, c in rows)]
     (folder / "citations.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    joined.unlink()
     return plan
 
 
 def units(
-    con: duckdb.DuckDBPyConnection, plan: Path, folder: Path, release: str, **how: Any
+    con: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    folder: Path,
+    release: str,
+    *,
+    packs: Path,
+    rows_per_group: int,
 ) -> list[Unit]:
-    """The data files to write."""
+    """The data files and the files of thumbnails to write."""
     text = "select distinct split, bucket from plan order by split, bucket"
-    found = sql.query(con, text, plan=plan).rows()
-    return [
-        Unit(plan=plan, split=split, bucket=bucket, **how,
+    made = [
+        Unit(plan=plan.data, split=split, bucket=bucket, packs=packs, rows_per_group=rows_per_group,
              target=folder / "data" / release / f"{bucket // 1000:03d}" / f"{split}-{bucket:06d}.parquet")
-        for split, bucket in found
+        for split, bucket in sql.query(con, text, plan=plan.data).rows()
     ]  # fmt: skip
+    small = "select distinct bucket from plan order by bucket"
+    made += [
+        Unit(plan=plan.thumbnails, split=None, bucket=bucket, packs=packs, rows_per_group=THUMBS_PER_GROUP,
+             target=folder / "metadata" / release / f"thumbnails-{bucket:06d}.parquet")
+        for (bucket,) in sql.query(con, small, plan=plan.thumbnails).rows()
+    ]  # fmt: skip
+    return made
 
 
 def shard(unit: Unit) -> int:
-    """Write one data file; return its rows. Raises ValueError when kept bytes have gone missing."""
+    """Write one file; return its rows. Raises ValueError when kept bytes have gone missing."""
+    where = [("bucket", "=", unit.bucket)]
     rows = pq.read_table(
-        unit.plan, filters=[("split", "=", unit.split), ("bucket", "=", unit.bucket)]
+        unit.plan, filters=where if unit.split is None else [*where, ("split", "=", unit.split)]
     )
     unit.target.parent.mkdir(parents=True, exist_ok=True)
-    fields = schema.DATA.schema.with_metadata(hub_metadata(schema.DATA))
+    table, column = (
+        (schema.THUMBNAILS, "thumbnail") if unit.split is None else (schema.DATA, "image")
+    )
+    fields = table.schema.with_metadata(hub_metadata(table))
     texts = [
         f.name for f in fields if pa.types.is_string(f.type) and f.name not in ("uuid", "image_md5")
     ]
-    codecs = {name: "zstd" for name in fields.names if name != "image"}
+    codecs = {name: "zstd" for name in fields.names if name != column}
     with pq.ParquetWriter(
         unit.target, fields, use_dictionary=texts, write_page_index=True,
-        compression={**codecs, "image.bytes": "none", "image.path": "zstd"},
+        compression={**codecs, f"{column}.bytes": "none", f"{column}.path": "zstd"},
     ) as writer:  # fmt: skip
         for start in range(0, rows.num_rows, unit.rows_per_group):
             chunk = rows.slice(start, unit.rows_per_group)
-            writer.write_table(_with_pictures(chunk, unit, fields), row_group_size=chunk.num_rows)
+            md5 = chunk.column("md5" if unit.split is None else "image_md5").to_pylist()
+            images = _images(chunk, md5, Packs(unit.packs))
+            arrays = [
+                pa.array(images, f.type) if f.name == column else chunk.column(f.name).cast(f.type)
+                for f in fields
+            ]
+            writer.write_table(pa.table(arrays, schema=fields), row_group_size=chunk.num_rows)
     return int(rows.num_rows)
 
 
-def _with_pictures(rows: pa.Table, unit: Unit, fields: pa.Schema) -> pa.Table:
-    blobs = Blobs(unit.blobs)
-    made: dict[str, list[Any]] = {"image": [], "image_md5": [], "width": [], "height": []}
-    keys: Sequence[Any] = [rows.column(n).to_pylist() for n in ("uuid", "md5", "crop")]
-    for uuid, md5, crop in zip(*keys, strict=True):
+def _images(rows: pa.Table, md5s: list[str], packs: Packs) -> list[dict[str, Any]]:
+    """The pictures of some planned rows, from where they lie."""
+    keys = [rows.column(n).to_pylist() for n in ("uuid", "pack", "offset", "n_bytes")]
+    made = []
+    for uuid, pack, offset, n_bytes, md5 in zip(*keys, md5s, strict=True):
         try:
-            picture = pixels.decode(blobs.get(md5), crop, max_pixels=unit.max_pixels)
+            data = packs.get(pack, offset, n_bytes, md5)
         except FileNotFoundError as error:
             raise ValueError(
                 f"the bytes of {uuid} are gone ({error}); run the build again"
             ) from error
-        data, width, height = pixels.shipped(
-            picture, max_side_px=unit.max_side_px, quality=unit.quality
-        )
-        made["image"].append({"bytes": data, "path": f"{uuid}.jpg"})
-        made["image_md5"].append(hashlib.md5(data).hexdigest())
-        made["width"].append(width)
-        made["height"].append(height)
-    arrays = [
-        pa.array(made[f.name], f.type) if f.name in made else rows.column(f.name).cast(f.type)
-        for f in fields
-    ]
-    return pa.table(arrays, schema=fields)
+        made.append({"bytes": data, "path": f"{uuid}.jpg"})
+    return made
 
 
 def _cell(text: str) -> str:

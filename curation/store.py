@@ -1,17 +1,21 @@
-"""What pictures cost to get and to judge, kept across builds: bytes by md5, facts by key.
+"""What pictures cost to get and to judge, kept across builds: bytes in packs, facts by key.
 
-`<root>/store/blob/ab/cd/<md5>` holds bytes as fetched. A ledger, `<root>/store/<name>/*.parquet`,
-holds rows by key, written in parts by rename: a new recipe or a larger archive fetches and hashes
-only what is not here. Nothing here is a stage output; artifacts say what they read of it.
+`<root>/store/<name>/<2 characters>/<pack>.pack` holds the bytes of many pictures end to end: a file
+each would be hundreds of millions of files. A ledger, `<root>/store/<name>/*.parquet`, holds rows
+by key (also where their bytes lie), written in parts by rename: a new recipe or a larger archive
+fetches and hashes only what is not here. Nothing here is a stage output; artifacts say what they
+read of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import duckdb
 import pyarrow as pa
@@ -22,31 +26,62 @@ from catalog import artifact, sql
 MAX_PARTS = 64
 
 
+class Pack:
+    """A pack being written; it is there once `close` has named it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.n_bytes = folder, 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f".tmp-{os.getpid()}-{threading.get_ident()}-{id(self)}.pack"
+        self._file = self._path.open("wb")
+
+    def add(self, data: bytes) -> int:
+        """Append bytes; return where they begin."""
+        self._file.write(data)
+        self.n_bytes += len(data)
+        return self.n_bytes - len(data)
+
+    def close(self, name: str) -> None:
+        """Flush to disk and show the pack under its name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        target = Packs(self._folder).path(name)
+        target.parent.mkdir(exist_ok=True)
+        os.replace(self._path, target)
+
+    def __enter__(self) -> Pack:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
-class Blobs:
-    """Bytes by their md5."""
+class Packs:
+    """Finished packs of one folder."""
 
     dir: Path
 
-    def path(self, md5: str) -> Path:
-        """Where the bytes with this md5 lie."""
-        return self.dir / md5[:2] / md5[2:4] / md5
+    def path(self, name: str) -> Path:
+        """Where the pack of this name lies."""
+        return self.dir / name[-2:] / f"{name}.pack"
 
-    def put(self, data: bytes) -> str:
-        """Keep bytes; return their md5."""
-        md5 = hashlib.md5(data).hexdigest()
-        target = self.path(md5)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            artifact.write_atomically(target, data, via=self.dir)  # where `heal` looks
-        return md5
+    def names(self) -> pa.Table:
+        """The packs that are there, as a table of one column `pack`."""
+        return pa.table(
+            {"pack": pa.array(sorted(p.stem for p in self.dir.glob("*/*.pack")), pa.string())}
+        )
 
-    def get(self, md5: str) -> bytes:
-        """The bytes; FileNotFoundError when they are gone or no longer what they were."""
-        data = self.path(md5).read_bytes()
+    def get(self, pack: str, offset: int, n_bytes: int, md5: str) -> bytes:
+        """Bytes of a pack; FileNotFoundError when they are gone or no longer what they were."""
+        with self.path(pack).open("rb", buffering=0) as stream:
+            data = os.pread(stream.fileno(), n_bytes, offset)
         if hashlib.md5(data).hexdigest() != md5:
-            self.path(md5).unlink(missing_ok=True)
-            raise FileNotFoundError(f"{self.path(md5)} was damaged and has been removed")
+            self.path(pack).unlink(missing_ok=True)
+            raise FileNotFoundError(f"{self.path(pack)} was damaged and has been removed")
         return data
 
 
@@ -62,12 +97,17 @@ class Ledger:
         """The parts, oldest first."""
         return sorted(p for p in self.dir.glob("*.parquet") if not p.name.startswith("."))
 
+    @property
+    def next_number(self) -> int:
+        """Number of the next part that is appended."""
+        return int(self.parts[-1].stem) + 1 if self.parts else 0
+
     def append(self, rows: pa.Table) -> None:
         """Add rows (without `seq`) as one new part."""
         if not rows.num_rows:
             return
         self.dir.mkdir(parents=True, exist_ok=True)
-        number = int(self.parts[-1].stem) + 1 if self.parts else 0
+        number = self.next_number
         seq = pa.array([number] * rows.num_rows, pa.int64())
         numbered = rows.select(self.fields.names).cast(self.fields).append_column("seq", seq)
         self._write(numbered, f"{number:08d}")

@@ -48,11 +48,12 @@ with judged as (
       when f.status is distinct from 'ok' then 'fetch'
       when p.error is not null or p.md5 is null then 'pixels'
       when least(p.original_width, p.original_height) < $min_side_px then 'pixels'
+      when d.placeholder then 'pixels'
       when d.benchmark is not null then 'benchmark'
       when d.duplicate_of is not null then 'dedup'
     end as reject_stage,
     m.reject_reason as said, n.match_rule, n.match_reason, f.error as fetch_error,
-    f.status as fetch_status, p.error as pixel_error, d.benchmark, d.duplicate_rule, l.allowed,
+    f.status as fetch_status, p.error as pixel_error, d.benchmark, d.duplicate_rule, d.placeholder, l.allowed,
     least(p.original_width, p.original_height) as side
   from media m
   left join label n using (lineage)
@@ -78,12 +79,13 @@ select uuid, archive, source_table, source_row, media_index, source, source_id, 
                              when not coalesce(allowed, false) then 'licence_' || license_status
                              else 'attribution_missing' end
     when 'fetch' then coalesce(fetch_error, 'not_fetched')
-    when 'pixels' then coalesce(pixel_error, case when side is null then 'not_hashed' else 'too_small' end)
+    when 'pixels' then coalesce(pixel_error, case when side is null then 'not_hashed' when side < $min_side_px
+                                  then 'too_small' when placeholder then 'placeholder' end)
     when 'benchmark' then 'near_' || benchmark
     when 'dedup' then 'duplicate_' || duplicate_rule
   end as reject_reason,
   case reject_stage
-    when 'pixels' then side::double
+    when 'pixels' then case when not coalesce(placeholder, false) then side::double end
     when 'benchmark' then distance::double
     when 'dedup' then distance::double
   end as reject_score,

@@ -17,7 +17,6 @@ from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
 from curation.progress import Progress
 from curation.recipe import Recipe
-from curation.store import Blobs
 
 Made = Mapping[str, list[Artifact]]
 
@@ -36,10 +35,12 @@ class Build:
     progress: Callable[[str, int], Progress] = Progress
     n_made: int = 0
 
-    @property
-    def blobs(self) -> Blobs:
-        """The bytes fetched so far."""
-        return Blobs(self.root / "store" / "blob")
+    def scratch(self, name: str) -> Path:
+        """An empty folder for a step's own work, beside the artifacts."""
+        folder = self.root / "tmp" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
     def path(self, text: str) -> Path:
         """A path of the recipe, which starts at the recipe's own folder."""

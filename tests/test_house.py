@@ -133,7 +133,7 @@ def test_every_schema_field_has_a_meaning_and_every_table_its_key():
 def test_every_stage_names_a_step_that_exists():
     for stage in build.STAGES:
         module, _, function = stage.step.partition(":")
-        assert callable(getattr(importlib.import_module(f"curation.{module}"), function))
+        assert callable(getattr(importlib.import_module(f"curation.steps.{module}"), function))
     assert len({stage.name for stage in build.STAGES}) == len(build.STAGES)
 
 

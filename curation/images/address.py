@@ -9,15 +9,23 @@ from __future__ import annotations
 import ipaddress
 import socket
 import urllib.parse
+from collections.abc import Collection
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 _EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
 
-def checked(url: str) -> tuple[urllib.parse.SplitResult, str]:
-    """The parts and the host of a web address; Refused when it is none, or carries a password."""
+class Refused(Exception):
+    """An address that is not asked; the text is the reason of its row."""
+
+
+def checked(url: str, private: Collection[str] = ()) -> tuple[urllib.parse.SplitResult, str]:
+    """The parts and the host of a web address; Refused when it may not be asked.
+
+    `private` are hosts, or `host:port`, that may be in a private network.
+    """
     try:
         parts = urllib.parse.urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -27,7 +35,22 @@ def checked(url: str) -> tuple[urllib.parse.SplitResult, str]:
         raise Refused("not_a_web_address")
     if parts.username is not None or parts.password is not None:
         raise Refused("credentials_in_address")
-    return parts, host
+    allowed = bool({host, parts.netloc.lower()} & set(private))
+    if (literal := _literal(host)) is not None and not allowed and not is_public(literal):
+        raise Refused("private_address")
+    return parts, host  # a name is judged where it is looked up
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host spells in numbers, also in the old ways (127.1, 0x7f.1, 2130706433)."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
 
 
 def joined(url: str, location: str) -> str:
@@ -38,64 +61,36 @@ def joined(url: str, location: str) -> str:
         raise Refused("bad_address") from error
 
 
-class Refused(Exception):
-    """An address that is not asked; the text is the reason of its row."""
+class PublicResolver(AbstractResolver):
+    """Looks names up for aiohttp, which connects to one of the addresses returned and no other.
 
-
-class _Public(HTTPConnection):
-    """A connection to one of the addresses of its host, all of which have been found public.
-
-    The name is looked up once, here: Host header, server name and certificate stay the host's.
+    Refused when one of the addresses is not public, unless the name is among `private`.
     """
 
-    def _new_conn(self) -> socket.socket:
-        name = self._dns_host
+    def __init__(self, private: Collection[str] = ()) -> None:
+        self._private = {name.partition(":")[0] for name in private}
+        self._inner = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Every address of the host, all of them public."""
         try:
-            ips = _public_ips(name, self.port)
-        except socket.gaierror as error:
-            raise urllib3.exceptions.NameResolutionError(name, self, error) from error
-        try:
-            failed = urllib3.exceptions.ConnectTimeoutError(self, "the host has no address")
-            for ip in ips:
-                self._dns_host = ip
-                try:
-                    return super()._new_conn()
-                except urllib3.exceptions.ConnectTimeoutError as error:  # or refused: its subclass
-                    failed = error
-        finally:
-            self._dns_host = name
-        raise failed
+            found = await self._inner.resolve(host, port, family)
+        except UnicodeError as error:
+            raise Refused("bad_address") from error
+        if host not in self._private and not all(
+            is_public(ipaddress.ip_address(place["host"].partition("%")[0])) for place in found
+        ):
+            raise Refused("private_address")
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
-class _PublicTLS(_Public, HTTPSConnection):
-    """The same under TLS."""
-
-
-class _PublicHTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Public
-
-
-class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicTLS
-
-
-PUBLIC_POOLS = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
-
-
-def _public_ips(host: str, port: int) -> list[str]:
-    """The addresses of a host; Refused when one of them is not public."""
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise Refused("bad_address") from error
-    ips = list(dict.fromkeys(str(place[0]) for *_, place in found))
-    if not all(map(_is_public, ips)):
-        raise Refused("private_address")
-    return ips
-
-
-def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
+def is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """True for an address of the public internet, also where IPv6 only wraps one of IPv4."""
     if isinstance(ip, ipaddress.IPv6Address):
         low = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         embeds = any(ip in network for network in _EMBEDDING)

@@ -1,217 +1,291 @@
 """Get picture bytes: from web servers, politely, or from local folders; every address has an outcome.
 
-In   wanted   url (canonical), address (what to ask for), local (folder key or null)
-Out  schema.FETCH: one row per url: `ok`, `gone` (final) or `transient` (asked again next run)
+In   wanted   url (canonical), address (what to ask for), local (folder, or null), host
+Out  schema.FETCH and where the bytes lie: one row per url, `ok`, `gone` (final) or `transient`
+     (asked again next run); the bytes of a part end to end in one pack
 
-Threads share one budget per host; 429 and 503 are answered with the wait the server asks for, other
-server errors with exponential backoff. Bodies are bounded in bytes and time and must begin like a
-picture. Loopback and private addresses are refused unless the recipe maps the host to one; the
-address that was checked is the one connected to, whatever the name means a moment later.
+One event loop asks many hosts at once, each as much as it bears (`hosts`), whatever the order of the
+input. Bodies are bounded in bytes and time and must begin like a picture. Loopback and private
+addresses are refused unless the recipe names the host; the address that was checked is the one
+connected to, whatever the name means a moment later.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
+import asyncio
 import email.utils
-import itertools
-import threading
+import hashlib
+import heapq
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pyarrow as pa
-import urllib3
+import yarl
 
 from catalog import pixels, schema
 from curation.images import address
 from curation.images.address import Refused
-from curation.store import Blobs
+from curation.images.hosts import MARGIN, Host, Try, Turn
+from curation.store import Pack
 
 USER_AGENT = "treeoflife-curation/1 (dataset builder; respects Retry-After)"
 _RETRIED = {408, 429, *range(500, 600)}
 _OPT_OUT = ("noai", "noimageai", "noindex-ai")
 MAX_REDIRECTS = 3
 MAX_WAIT_S = 120.0  # the longest wait a server may ask for
+LARGE_BYTES, N_LARGE = 8 * 2**20, 4  # bodies beyond this size are read a few at a time
+PART_S = 60.0  # a part is closed after so long, so that a killed run loses little
+
+FETCHED = pa.schema(
+    [*schema.FETCH.schema, ("address", pa.string()), ("pack", pa.string()), ("offset", pa.int64())]
+)
+WANTED = pa.schema([(n, pa.string()) for n in ("url", "address", "local", "host")])
 
 
 @dataclass(frozen=True)
 class Limits:
     """How a fetch behaves; every field has its unit in its name."""
 
-    n_threads: int
+    n_connections: int
     per_host: int
     timeout_s: float
     max_seconds: float
     max_bytes: int
     tries: int
     backoff_s: float
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One picture to get: canonical url, address to ask, and the local folder it may lie in."""
-
-    url: str
-    address: str
-    local: Path | None = None
-
-
-Answer = tuple[dict[str, object], float, bytes | None]
-"""(row, seconds to wait before asking again, the body when there is one to keep)."""
+    max_per_second: float = 0.0  # requests at one host; 0 for no limit
+    host_rates: Mapping[str, float] = field(default_factory=dict)  # the same by host
+    private_hosts: tuple[str, ...] = ()
 
 
 @dataclass
+class _Answer:
+    """What one request gave: an outcome, seconds the server asks for, the body when it is kept."""
+
+    status: str
+    error: str | None
+    http: int | None = None
+    wait_s: float = 0.0
+    data: bytes | None = None
+
+
 class Fetcher:
-    """Gets pictures into a blob store; `host_map` sends a host to a loopback port (tests, sample)."""
+    """Gets pictures into packs of `folder`; `host_map` sends a host to a loopback port (tests, sample).
 
-    blobs: Blobs
-    limits: Limits
-    host_map: Mapping[str, str] = field(default_factory=dict)
-    sleep: Callable[[float], None] = time.sleep
-    _budgets: dict[str, threading.Semaphore] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    `part_rows` outcomes make a part.
+    """
 
-    def __post_init__(self) -> None:
-        self._mapped, self._public = self._pool(), self._pool()
-        self._public.pool_classes_by_scheme = address.PUBLIC_POOLS
+    def __init__(
+        self, folder: Path, limits: Limits, host_map: Mapping[str, str] | None = None, *, part_rows: int = 512
+    ) -> None:  # fmt: skip
+        self.folder, self.limits, self.part_rows = folder, limits, part_rows
+        self.host_map = host_map or {}
 
-    def _pool(self) -> urllib3.PoolManager:
-        return urllib3.PoolManager(
-            num_pools=64, maxsize=self.limits.n_threads, block=False, retries=False,
-            headers={"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
-            timeout=urllib3.Timeout(connect=self.limits.timeout_s, read=self.limits.timeout_s),
-        )  # fmt: skip
+    def fetch(self, wanted: pa.Table, n_parts_before: int = 0) -> Iterator[pa.Table]:
+        """Yield rows of FETCHED in parts, as they finish; `wanted` (WANTED) is sorted by host.
 
-    def fetch(self, wanted: Sequence[Wanted]) -> Iterator[dict[str, object]]:
-        """Yield one row of schema.FETCH per wanted picture, as they finish, hosts interleaved."""
-        pool = concurrent.futures.ThreadPoolExecutor(self.limits.n_threads)
+        Every url has one row; further columns of `wanted` come with it. Parts are numbered from
+        `n_parts_before`; a part that is yielded has its pack on disk.
+        """
+        parts = _Parts(self.folder, self.part_rows, n_parts_before, wanted)
+        with asyncio.Runner() as runner:
+            run = runner.get_loop().create_task(_Run(self, wanted, parts).run())
+            try:
+                while (part := runner.run(parts.next(run))) is not None:
+                    yield part
+            finally:
+                run.cancel()
+                with suppress(asyncio.CancelledError):
+                    runner.run(_ended(run))
+                parts.drop()
+
+
+class _Run:
+    """One fetch under way."""
+
+    def __init__(self, fetcher: Fetcher, wanted: pa.Table, parts: _Parts) -> None:
+        self.limits, self.host_map, self.parts = fetcher.limits, fetcher.host_map, parts
+        self.columns = {name: wanted.column(name) for name in WANTED.names}
+        self.turn = Turn([self._host(name, rows) for name, rows in _spans(wanted.column("host"))])
+        self.wake = asyncio.Event()
+        self.n_flying, self.n_left = 0, wanted.num_rows
+
+    def _host(self, name: str, rows: range) -> Host:
+        rate = self.limits.host_rates.get(name, self.limits.max_per_second)
+        if not name:  # the local disk
+            return Host(name, iter(rows), 4, 0.0)
+        return Host(name, iter(rows), self.limits.per_host, MARGIN / rate if rate else 0.0)
+
+    async def run(self) -> None:
+        """Ask until every address has its outcome; what fails here (a full disk) ends it."""
         try:
-            jobs = [pool.submit(self._one, item) for item in _interleaved(wanted)]
-            for job in concurrent.futures.as_completed(jobs):
-                yield job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)  # a run that is stopped asks for no more
+            await self._run()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
-    def _one(self, wanted: Wanted) -> dict[str, object]:
-        if wanted.local is not None:
-            return self._from_folder(wanted)
-        try:
-            host = urllib.parse.urlsplit(wanted.address).hostname or ""
-        except ValueError:
-            return _row(wanted, "gone", "bad_address")
-        with self._lock:
-            budget = self._budgets.setdefault(host, threading.Semaphore(self.limits.per_host))
-        with budget:
-            return self._from_web(wanted)
+    async def _run(self) -> None:
+        how: dict[str, Any] = {
+            "auto_decompress": False, "trust_env": False, "cookie_jar": aiohttp.DummyCookieJar(),
+            "headers": {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
+            "timeout": aiohttp.ClientTimeout(
+                total=None, sock_connect=self.limits.timeout_s, sock_read=self.limits.timeout_s),
+        }  # fmt: skip
+        self.large = asyncio.Semaphore(N_LARGE)
+        resolver = address.PublicResolver(self.limits.private_hosts)
+        public = aiohttp.TCPConnector(limit=0, resolver=resolver, ttl_dns_cache=300)
+        async with (
+            aiohttp.ClientSession(connector=public, **how) as self.public,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), **how) as self.mapped,
+            asyncio.TaskGroup() as group,
+        ):
+            while self.n_left:
+                now = time.monotonic()
+                full = self.n_flying >= self.limits.n_connections
+                taken = None if full else self.turn.next(now)
+                if taken is None:
+                    self.wake.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(
+                            self.wake.wait(), None if full else self.turn.wait_s(now)
+                        )
+                    continue
+                host, item = taken
+                if host.given_up:
+                    self._finish(item, _Answer("transient", host.given_up))
+                else:
+                    self.n_flying += 1
+                    group.create_task(self._one(host, item))
+                if self.parts.is_due():
+                    self.parts.close()
 
-    def _from_folder(self, wanted: Wanted) -> dict[str, object]:
-        assert wanted.local is not None
+    async def _one(self, host: Host, item: Try) -> None:
+        local = self.columns["local"][item.row].as_py()
+        if local is not None:
+            answer = self._from_folder(Path(local), self._text("address", item))
+        else:
+            answer = await self._from_web(self._text("address", item), host)
+        item.n_asked += 1
+        now = time.monotonic()
+        host.n_flying -= 1
+        self.n_flying -= 1
+        if answer.status == "transient" and item.n_asked < self.limits.tries:
+            wait_s = max(answer.wait_s, self.limits.backoff_s * 2 ** (item.n_asked - 1))
+            item.due = now + wait_s
+            heapq.heappush(host.again, item)
+        else:
+            self._finish(item, answer)
+        self.turn.back(host)
+        self.wake.set()
+
+    def _finish(self, item: Try, answer: _Answer) -> None:
+        self.n_left -= 1
+        named = {name: self._text(name, item) for name in ("url", "host", "address")}
+        self.parts.add(item.row, named, answer)
+
+    def _text(self, name: str, item: Try) -> str:
+        return str(self.columns[name][item.row].as_py())
+
+    def _from_folder(self, folder: Path, name: str) -> _Answer:
         try:
-            base = wanted.local.resolve()
-            path = (base / wanted.address.removeprefix("file:")).resolve()
+            base = folder.resolve()
+            path = (base / name.removeprefix("file:")).resolve()
             if not path.is_relative_to(base):
-                return _row(wanted, "gone", "path_outside_folder")
+                return _Answer("gone", "path_outside_folder")
             if not path.is_file():
-                return _row(wanted, "gone", "file_not_found")
+                return _Answer("gone", "file_not_found")
             if path.stat().st_size > self.limits.max_bytes:
-                return _row(wanted, "gone", "too_large")
-            data = path.read_bytes()
+                return _Answer("gone", "too_large")
+            return _picture(path.read_bytes(), None)
         except (OSError, ValueError, RuntimeError):  # a loop of links is a RuntimeError
-            return _row(wanted, "gone", "file_not_found")
-        return self._kept(wanted, data, None)
+            return _Answer("gone", "file_not_found")
 
-    def _from_web(self, wanted: Wanted) -> dict[str, object]:
-        row = _row(wanted, "transient", "not_tried")
-        for attempt in range(self.limits.tries):
-            try:
-                row, wait_s, data = self._ask(wanted)
-            except Refused as error:
-                return _row(wanted, "gone", str(error))
-            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                row, wait_s, data = _row(wanted, "transient", _network_reason(error)), 0.0, None
-            if data is not None:
-                return self._kept(wanted, data, 200)  # a full disk is ours to report, not the row's
-            if row["status"] != "transient":
-                return row
-            if attempt + 1 < self.limits.tries:
-                self.sleep(max(wait_s, self.limits.backoff_s * 2**attempt))
-        return row
+    async def _from_web(self, url: str, host: Host) -> _Answer:
+        seen: list[int] = []
+        try:
+            async with asyncio.timeout(self.limits.max_seconds):
+                answer = await self._ask(url, seen)
+        except Refused as error:
+            return _Answer("gone", str(error))
+        except TimeoutError as error:
+            slow = not isinstance(error, aiohttp.ServerTimeoutError)
+            answer = _Answer("transient", "too_slow" if slow else "timeout", _last(seen))
+        except aiohttp.InvalidURL:
+            return _Answer("gone", "bad_address")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            answer = _Answer("transient", _network_reason(error), _last(seen))
+        if answer.http is not None:
+            host.answered(answer.http)
+        else:
+            host.failed()
+        if answer.http in (429, 503) or answer.error in ("timeout", "too_slow"):
+            host.slow_down(time.monotonic(), answer.wait_s)
+        return answer
 
-    def _ask(self, wanted: Wanted) -> Answer:
-        url = wanted.address
+    async def _ask(self, url: str, seen: list[int]) -> _Answer:
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._response(url)
-            try:
-                if response.status in (301, 302, 303, 307, 308) and response.headers.get(
-                    "Location"
-                ):
+            async with self._response(url) as response:
+                if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
                     url = address.joined(url, response.headers["Location"])
                     continue
-                return self._answer(wanted, response)
-            finally:
-                response.close()  # a body that was not read to its end must not block the connection
-                response.release_conn()
-        return _row(wanted, "gone", "too_many_redirects"), 0.0, None
+                seen.append(response.status)
+                return await self._answer(response)
+        return _Answer("gone", "too_many_redirects")
 
-    def _response(self, url: str) -> urllib3.BaseHTTPResponse:
-        """What the server says; Refused when the address is not a public web address."""
-        parts, host = address.checked(url)
-        if mapped := self._mapped_to(host):
-            target = parts._replace(scheme="http", netloc=mapped).geturl()
-            return self._mapped.request(
-                "GET", target, preload_content=False, redirect=False,
-                headers={**self._mapped.headers, "Host": parts.netloc})  # fmt: skip
+    def _response(self, url: str) -> Any:
+        """The request of an address; Refused when it is not a public web address."""
+        parts, host = address.checked(url, self.limits.private_hosts)
         try:
-            return self._public.request("GET", url, preload_content=False, redirect=False)
-        except urllib3.exceptions.LocationParseError as error:
+            if mapped := self._mapped_to(host):
+                target = parts._replace(scheme="http", netloc=mapped).geturl()
+                return self.mapped.get(
+                    yarl.URL(target), allow_redirects=False, headers={"Host": parts.netloc})  # fmt: skip
+            return self.public.get(yarl.URL(url), allow_redirects=False)
+        except ValueError as error:
             raise Refused("bad_address") from error
 
-    def _answer(self, wanted: Wanted, response: urllib3.BaseHTTPResponse) -> Answer:
-        status = response.status
+    async def _answer(self, response: aiohttp.ClientResponse) -> _Answer:
+        status, headers = response.status, response.headers
         if status != 200:
             kind = "transient" if status in _RETRIED else "gone"
-            wait_s = _retry_after_s(response.headers)
-            return _row(wanted, kind, f"http_{status}", status), wait_s, None
-        robots = response.headers.get("X-Robots-Tag", "").lower()
-        if any(word.strip() in _OPT_OUT for word in robots.replace(":", ",").split(",")):
-            return _row(wanted, "gone", "opted_out", status), 0.0, None
-        data, error = self._body(response)
-        if error:
-            kind = "transient" if error in ("truncated_body", "too_slow") else "gone"
-            return _row(wanted, kind, error, status), 0.0, None
-        return _row(wanted, "ok", None, status), 0.0, data
-
-    def _body(self, response: urllib3.BaseHTTPResponse) -> tuple[bytes, str | None]:
-        encoding = response.headers.get("Content-Encoding", "identity").lower()
-        if encoding not in ("", "identity"):
-            return b"", "content_encoding"
-        length = response.headers.get("Content-Length", "")
+            return _Answer(kind, f"http_{status}", status, _retry_after_s(headers))
+        robots = headers.get("X-Robots-Tag", "").lower()
+        if headers.get("tdm-reservation", "").strip() == "1" or any(
+            word.strip() in _OPT_OUT for word in robots.replace(":", ",").split(",")
+        ):
+            return _Answer("gone", "opted_out", status)
+        if headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+            return _Answer("gone", "content_encoding", status)
+        length = headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > self.limits.max_bytes:
-            return b"", "too_large"
-        parts, n_bytes, until = [], 0, time.monotonic() + self.limits.max_seconds
-        try:
-            while chunk := response.read1(65536, decode_content=False):  # what has come, not all
-                parts.append(chunk)
-                n_bytes += len(chunk)
-                if n_bytes > self.limits.max_bytes:
-                    return b"", "too_large"
-                if time.monotonic() > until:
-                    return b"", "too_slow"
-        except urllib3.exceptions.ProtocolError:
-            return b"", "truncated_body"
-        if length.isdecimal() and n_bytes < int(length):
-            return b"", "truncated_body"
-        return b"".join(parts), None
+            return _Answer("gone", "too_large", status)
+        data = await self._body(response)
+        if data is None:
+            return _Answer("gone", "too_large", status)
+        return _picture(data, status)
 
-    def _kept(self, wanted: Wanted, data: bytes, status: int | None) -> dict[str, object]:
-        kind = pixels.media_type(data[:32])
-        if kind is None:
-            return _row(wanted, "gone", "empty_body" if not data else "not_an_image", status)
-        md5 = self.blobs.put(data)
-        return {**_row(wanted, "ok", None, status), "md5": md5, "media_type": kind,
-                "n_bytes": len(data)}  # fmt: skip
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """The whole body, or None when it is larger than allowed."""
+        pieces: list[bytes] = []
+        n_bytes, is_large = 0, False
+        try:
+            while piece := await response.content.readany():
+                pieces.append(piece)
+                n_bytes += len(piece)
+                if n_bytes > self.limits.max_bytes:
+                    response.close()
+                    return None
+                if n_bytes > LARGE_BYTES and not is_large:
+                    await self.large.acquire()
+                    is_large = True
+        finally:
+            if is_large:
+                self.large.release()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _mapped_to(self, host: str) -> str | None:
         for pattern, target in self.host_map.items():
@@ -220,33 +294,104 @@ class Fetcher:
         return None
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Rows as schema.FETCH, sorted by url."""
-    ordered = sorted(rows, key=lambda row: str(row["url"]))
-    return pa.Table.from_pylist([dict(row) for row in ordered], schema=schema.FETCH.schema)
+class _Parts:
+    """Outcomes and bytes of the part being filled, and parts that wait to be taken."""
+
+    def __init__(self, folder: Path, n_rows: int, number: int, wanted: pa.Table) -> None:
+        self._folder, self._n_rows, self._number = folder, n_rows, number
+        self._more = {n: wanted.column(n) for n in wanted.column_names if n not in WANTED.names}
+        self._wanted_rows: list[int] = []
+        self._done: list[pa.Table] = []
+        self._filled = asyncio.Event()
+        self._pack: Pack | None = None
+        self._rows: dict[str, list[Any]] = {name: [] for name in FETCHED.names}
+        self._begun = time.monotonic()
+
+    def add(self, row: int, named: dict[str, str], answer: _Answer) -> None:
+        """One outcome, and its bytes into the pack."""
+        offset = None
+        data = answer.data
+        if data is not None:
+            self._pack = self._pack or Pack(self._folder)
+            offset = self._pack.add(data)
+        values = {
+            **named, "status": answer.status, "error": answer.error, "http_status": answer.http,
+            "md5": hashlib.md5(data).hexdigest() if data is not None else None,
+            "media_type": pixels.media_type(data[:32]) if data is not None else None,
+            "n_bytes": len(data) if data is not None else None, "pack": None, "offset": offset,
+        }  # fmt: skip
+        for name, column in self._rows.items():
+            column.append(values[name])
+        self._wanted_rows.append(row)
+        if len(self._rows["url"]) >= self._n_rows:
+            self.close()
+
+    def is_due(self) -> bool:
+        """True when the part has been open for long."""
+        return bool(self._rows["url"]) and time.monotonic() - self._begun > PART_S
+
+    def close(self) -> None:
+        """Put the part's pack in its place and the part where it can be taken."""
+        if not self._rows["url"]:
+            return
+        name = f"{self._number:08d}"
+        if self._pack is not None:
+            with self._pack as pack:
+                pack.close(name)
+        self._rows["pack"] = [name if at is not None else None for at in self._rows["offset"]]
+        part = pa.table(self._rows, schema=FETCHED)
+        for more, values in self._more.items():
+            found = [values[row].as_py() for row in self._wanted_rows]
+            part = part.append_column(more, pa.array(found, values.type))
+        self._done.append(part)
+        self._wanted_rows = []
+        self._pack, self._number = None, self._number + 1
+        self._rows, self._begun = {name: [] for name in FETCHED.names}, time.monotonic()
+        self._filled.set()
+
+    async def next(self, run: asyncio.Task[None]) -> pa.Table | None:
+        """The next part; None when `run` has ended and every part was taken."""
+        while not self._done:
+            if run.done():
+                await run  # what went wrong there goes wrong here
+                if not self._rows["url"]:
+                    return None
+                self.close()
+                continue
+            self._filled.clear()
+            waiting = asyncio.ensure_future(self._filled.wait())
+            await asyncio.wait((run, waiting), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        return self._done.pop(0)
+
+    def drop(self) -> None:
+        """Forget the open part: its addresses are asked again."""
+        if self._pack is not None:
+            with self._pack:
+                pass
 
 
-def _row(
-    wanted: Wanted, status: str, error: str | None, http: int | None = None
-) -> dict[str, object]:
-    return {"url": wanted.url, "status": status, "error": error, "http_status": http, "md5": None,
-            "media_type": None, "n_bytes": None}  # fmt: skip
+async def _ended(run: asyncio.Task[None]) -> None:
+    await asyncio.wait((run,))
 
 
-def _interleaved(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
-    """One picture of each host in turn, whatever the input order."""
-    by_host: dict[str, list[Wanted]] = {}
-    for item in wanted:
-        host = "" if item.local else item.address.split("/", 3)[2:3]
-        by_host.setdefault(str(host), []).append(item)
-    queues = [iter(items) for items in by_host.values()]
-    while queues:
-        alive = []
-        for queue in queues:
-            for item in itertools.islice(queue, 1):
-                yield item
-                alive.append(queue)
-        queues = alive
+def _picture(data: bytes, status: int | None) -> _Answer:
+    if pixels.media_type(data[:32]) is None:
+        return _Answer("gone", "not_an_image" if data else "empty_body", status)
+    return _Answer("ok", None, status, 0.0, data)
+
+
+def _last(seen: list[int]) -> int | None:
+    return seen[-1] if seen else None
+
+
+def _spans(hosts: pa.ChunkedArray) -> Iterator[tuple[str, range]]:
+    """Runs of equal hosts: name and rows."""
+    start = 0
+    for run in hosts.combine_chunks().dictionary_encode().value_counts() if len(hosts) else ():
+        name, n_rows = run["values"].as_py(), run["counts"].as_py()
+        yield name or "", range(start, start + n_rows)
+        start += n_rows
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
@@ -262,9 +407,8 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 
 
 def _network_reason(error: Exception) -> str:
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "host_not_found"
-    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # also a timeout, to urllib3
-    if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
-        return "timeout"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "truncated_body"
     return "connection_failed"

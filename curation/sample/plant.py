@@ -50,27 +50,29 @@ FATAL = {
 PASSING = {"rate_limited": 0.006, "flaky": 0.004, "slow": 0.006, "redirect": 0.008}
 """Replies that a patient client gets a picture from."""
 
-PICTURES = {"face": 0.006, "flat": 0.004, "placeholder": 0.008, "empty_frame": 0.003}
+PICTURES = {"face": 0.006, "flat": 0.004, "placeholder": 0.012, "empty_frame": 0.003}
 COPIES: dict[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
     "exact": (0.014, (1.0,), ()),
-    "reencoded": (0.022, (92, 60, 40, 20, 10), (5,)),
+    "reencoded": (0.022, (92, 60, 40, 20, 10), (3,)),
     "resized": (0.014, (0.9, 0.8, 0.7), ()),
-    "cropped": (0.018, (0.004, 0.01), (0.02, 0.05, 0.12)),
-    "bright": (0.018, (0.6, 0.8, 1.1, 1.25), (1.5,)),
-    "mirrored": (0.007, (), (1.0,)),
-    "caption": (0.014, (0.04,), (0.08, 0.15)),
+    "cropped": (0.022, (0.004, 0.01, 0.02, 0.03), (0.08, 0.15)),
+    "bright": (0.018, (0.6, 0.8, 1.1, 1.25), (2.5,)),
+    "mirrored": (0.010, (1.0,), ()),
+    "caption": (0.018, (0.04, 0.08), (0.2, 0.3)),
+    "watermark": (0.010, (60.0, 120.0), (250.0,)),
+    "turned": (0.010, (0.5,), (4.0, 12.0)),
     "thumbnail": (0.018, (0.7,), ()),
     "sister_not_duplicate": (0.010, (), ()),
 }
-"""Share of the web rows, strengths a 256-bit perceptual hash can see, and strengths it cannot."""
+"""Share of the web rows, strengths that hash, probes and pixels can see, and strengths they cannot."""
 
 FORMAT_SHARE = 0.004
 N_HELD_OUT = 12
 _LEAK_EDITS = (
     *(("", 0.0), ("reencoded", 60.0), ("resized", 0.7), ("bright", 0.8)),
-    *(("reencoded", 30.0), ("cropped", 0.04), ("reencoded", 8.0)),
+    *(("mirrored", 1.0), ("cropped", 0.15), ("turned", 9.0)),
 )
-"""How the held-out picture was altered; the last two are more than a hash can be sure to see."""
+"""How the held-out picture was altered; the last two are more than can be seen."""
 
 
 def n_extra(n_web: int) -> int:
@@ -167,7 +169,8 @@ def other_pictures(items: Sequence[Item], rng: random.Random) -> None:
         item.species = None
         if kind == "placeholder":
             item.shot = Shot(kind)
-            item.cluster, item.duplicate_kind = "placeholder", "exact"
+            item.fault = "placeholder"
+            _move(item, f"http://lost.invalid/{item.source}/{item.source_id}-{i}.jpg")
 
 
 def leaks(items: Sequence[Item], rng: random.Random) -> Mapping[str, Shot]:

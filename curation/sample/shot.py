@@ -114,6 +114,15 @@ def edited(image: Image.Image, edit: str, strength: float) -> Image.Image:
         return image.crop((x, y, width - x // 2, height - y // 2))
     if edit == "bright":
         return ImageEnhance.Brightness(image).enhance(strength)
+    if edit == "turned":  # degrees, as a scan lies askew
+        return image.rotate(strength, Image.Resampling.BICUBIC, fillcolor=(236, 234, 228))
+    if edit == "watermark":  # strength is its opacity, 0 to 255
+        mark = Image.new("L", image.size)
+        font = ImageFont.load_default(max(10, width * 0.11))
+        ImageDraw.Draw(mark).text(
+            (width * 0.1, height * 0.4), "SAMPLE ARCHIVE", int(strength), font
+        )
+        return Image.composite(Image.new("RGB", image.size, "white"), image, mark)
     if edit == "mirrored":
         return ImageOps.mirror(image)
     if edit == "caption":

@@ -80,7 +80,7 @@ def test_what_is_wrong_is_named_with_the_nearest_right_thing(tmp_path, text, sai
 @pytest.mark.parametrize(
     ("key", "good", "bad"),
     [
-        ("fetch.n_threads", "512", "0"), ("fetch.per_host", "1", "65"), ("fetch.tries", "20", "0"),
+        ("fetch.n_connections", "2048", "0"), ("fetch.per_host", "1", "257"), ("fetch.tries", "20", "0"),
         ("fetch.timeout_s", "0.1", "0"), ("fetch.max_seconds", "1", "-1"), ("fetch.max_runs", "1", "0"),
         ("fetch.backoff_s", "0", "-0.1"), ("fetch.backoff_s", "600", "nan"), ("fetch.max_mb", "1", "0"),
         ("pixels.max_side_px", "0", "-1"), ("pixels.quality", "100", "101"), ("pixels.max_megapixels", "1", "0"),

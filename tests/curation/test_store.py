@@ -5,7 +5,7 @@ import pytest
 
 from catalog import artifact, sql
 from curation import store
-from curation.picture_steps import NEWEST_SQL
+from curation.steps.fetching import NEWEST_SQL
 
 FIELDS = pa.schema([("url", pa.string()), ("n", pa.int32())])
 
@@ -19,34 +19,44 @@ def newest(con, ledger):
     return {row["url"]: row["n"] for row in rows}
 
 
-def test_bytes_come_back_by_their_md5_and_are_kept_once(tmp_path):
-    blobs = store.Blobs(tmp_path)
-    md5 = blobs.put(b"picture")
-    assert md5 == blobs.put(b"picture") == "5456fc54c74a297ce994998c2873b370"
-    assert blobs.get(md5) == b"picture"
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [blobs.path(md5)]
+PICTURE_MD5 = "5456fc54c74a297ce994998c2873b370"
+
+
+def packed(folder, *pieces):
+    with store.Pack(folder) as pack:
+        offsets = [pack.add(piece) for piece in pieces]
+        pack.close("ab12")
+    return offsets
+
+
+def test_bytes_come_back_from_their_place_in_a_pack(tmp_path):
+    offsets = packed(tmp_path, b"other", b"picture", b"")
+    packs = store.Packs(tmp_path)
+    assert offsets == [0, 5, 12]
+    assert packs.get("ab12", 5, 7, PICTURE_MD5) == b"picture"
+    assert packs.names().to_pylist() == [{"pack": "ab12"}]
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [packs.path("ab12")]
     with pytest.raises(FileNotFoundError):
-        blobs.get("0" * 32)
+        packs.get("ab13", 5, 7, PICTURE_MD5)
 
 
-@pytest.mark.parametrize("damage", [b"", b"pictur", b"pictures"])
-def test_damaged_bytes_are_removed_and_can_be_put_again(tmp_path, damage):
-    blobs = store.Blobs(tmp_path)
-    md5 = blobs.put(b"picture")
-    blobs.path(md5).write_bytes(damage)
+@pytest.mark.parametrize("damage", [b"", b"otherpictur", b"otherPicture"])
+def test_a_damaged_pack_is_removed_and_never_believed(tmp_path, damage):
+    packed(tmp_path, b"other", b"picture")
+    packs = store.Packs(tmp_path)
+    packs.path("ab12").write_bytes(damage)
     with pytest.raises(FileNotFoundError, match="was damaged"):
-        blobs.get(md5)
-    assert not blobs.path(md5).exists()
-    assert blobs.get(blobs.put(b"picture")) == b"picture"
+        packs.get("ab12", 5, 7, PICTURE_MD5)
+    assert not packs.names().num_rows
 
 
-def test_bytes_half_written_by_a_killed_run_are_healed(tmp_path, monkeypatch):
-    blobs = store.Blobs(tmp_path / "store" / "blob")
-    monkeypatch.setattr("catalog.artifact.os.replace", _killed)
+def test_a_pack_half_written_by_a_killed_run_is_healed(tmp_path, monkeypatch):
+    monkeypatch.setattr("curation.store.os.replace", _killed)
     monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
     with pytest.raises(KeyboardInterrupt):
-        blobs.put(b"picture")
+        packed(tmp_path / "store" / "fetched", b"picture")
     monkeypatch.undo()
+    assert not store.Packs(tmp_path / "store" / "fetched").names().num_rows
     assert artifact.heal(tmp_path) == 1
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 

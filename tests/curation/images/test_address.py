@@ -4,10 +4,10 @@ import os
 import socket
 import threading
 
+import pyarrow as pa
 import pytest
 
 from curation.images import fetch
-from curation.store import Blobs
 
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
 PUBLIC, OTHER = "93.184.216.34", "2606:2800:220:1::1"
@@ -16,9 +16,11 @@ PUBLIC, OTHER = "93.184.216.34", "2606:2800:220:1::1"
 def outcome(tmp_path, address, local=None, **host_map):
     """(status, error) of one address."""
     limits = fetch.Limits(1, 1, 2, 2, 1000, 1, 0)
-    fetcher = fetch.Fetcher(Blobs(tmp_path / "blob"), limits, host_map)
-    (row,) = fetcher.fetch([fetch.Wanted("u", address, local)])
-    return row["status"], row["error"]
+    fetcher = fetch.Fetcher(tmp_path / "fetched", limits, host_map)
+    row = {"url": "u", "address": address, "local": str(local) if local else None, "host": "h"}
+    (part,) = fetcher.fetch(pa.Table.from_pylist([row], schema=fetch.WANTED))
+    (found,) = part.to_pylist()
+    return found["status"], found["error"]
 
 
 @pytest.fixture
@@ -43,8 +45,8 @@ def resolving(monkeypatch, *answers):
         ips = [host] if host in (PUBLIC, OTHER) else left.pop(0) if len(left) > 1 else left[0]
         if not ips:
             raise socket.gaierror(-2, "Name or service not known")
-        return [(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port))
-                for ip in ips]  # fmt: skip
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (ip, port, 0, 0)) if ":" in ip
+                else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ips]  # fmt: skip
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
@@ -176,6 +178,6 @@ def test_a_full_disk_stops_the_build_and_is_no_fault_of_the_picture(tmp_path, fo
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("catalog.artifact.write_atomically", full)
+    monkeypatch.setattr("curation.store.Pack.add", full)
     with pytest.raises(OSError, match="No space left"):
         outcome(tmp_path, "sub/a.jpg", folder)

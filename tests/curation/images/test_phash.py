@@ -8,7 +8,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from catalog import pixels
-from curation.images import phash
+from curation.images import phash, render
+from curation.images import tile as tiles
+from curation.images.tile import tile
+from curation.store import Pack, Packs
 
 
 def _pictures():
@@ -31,15 +34,122 @@ def _pictures():
 
 def test_the_hash_equals_imagehash_on_noise_and_on_symmetric_drawings():
     images = list(_pictures())
-    ours = phash.hashes(np.stack([phash.tile(image) for image in images]))
+    ours = [
+        row.tobytes().hex() for row in phash.hashes(np.stack([tile(image) for image in images]))
+    ]
     assert ours == [str(imagehash.phash(image, hash_size=16)) for image in images]
 
 
-def test_a_flat_picture_has_no_hash_but_a_size_and_a_quality():
+def test_the_tile_is_pillows_own_resize_at_every_shape():
+    rng = np.random.default_rng(11)
+    shapes = [
+        (64, 64),
+        (65, 64),
+        (64, 65),
+        (63, 200),
+        (200, 63),
+        (40, 40),
+        (1, 1),
+        (300, 2),
+        (2000, 70),
+    ]
+    shapes += [
+        (int(w), int(2 * w - 64 + d)) for w in (70, 131, 320) for d in (-1, 0, 1)
+    ]  # the order turns
+    shapes += [tuple(int(n) for n in rng.integers(64, 1200, 2)) for _ in range(40)]
+    for width, height in shapes:
+        grey = rng.choice(np.array([0, 255, 128], np.uint8), (height, width))
+        image = Image.fromarray(grey)
+        expected = np.asarray(image.resize((64, 64), Image.Resampling.LANCZOS), dtype=np.float64)
+        assert np.array_equal(tile(image), expected), (width, height)
+
+
+def test_where_pillow_works_otherwise_pillow_makes_the_tile(monkeypatch):
+    image = next(_pictures()).resize((200, 150))
+    expected = tile(image)
+    monkeypatch.setattr(tiles, "_order", lambda tall: None)
+    assert np.array_equal(tile(image), expected)
+
+
+def _photo(seed=3, size=(420, 300)):
+    """Something with large and small shapes, as photographs have."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", size, (90, 120, 70))
+    draw = ImageDraw.Draw(image)
+    for scale in (200, 90, 40, 15):
+        for _ in range(900 // scale):
+            x, y = rng.integers(-20, size[0]), rng.integers(-20, size[1])
+            box = (x, y, x + rng.integers(5, scale), y + rng.integers(5, scale))
+            draw.ellipse(box, fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
+    return image
+
+
+def _captioned(image):
+    out = image.copy()
+    ImageDraw.Draw(out).rectangle((0, image.height * 0.92, image.width, image.height), fill="white")
+    return out
+
+
+@pytest.mark.parametrize(
+    ("kind", "alter"),
+    [
+        ("mirror", lambda i: i.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+        *((f"crop_{1000 * c:03.0f}",
+           lambda i, c=c: i.crop((i.width * c, i.height * c, i.width * (1 - c), i.height * (1 - c))))
+          for c in phash.CROPS),
+    ],
+)  # fmt: skip
+def test_a_probe_is_near_the_hash_of_the_altered_picture(kind, alter):
+    for seed in range(6):
+        image = _photo(seed)
+        probe = phash.probes(tile(image)[None])[0][phash.PROBES.index(kind)]
+        plain, altered = phash.hashes(np.stack([tile(image), tile(alter(image))]))
+        assert _bits(probe, altered) <= 15
+        assert _bits(plain, altered) > _bits(probe, altered)
+
+
+def test_a_caption_leaves_the_probe_of_what_is_inside_the_border_alone():
+    for seed in range(6):
+        image = _photo(seed)
+        both = np.stack([tile(image), tile(_captioned(image))])
+        one, other = phash.probes(both)[:, phash.PROBES.index("border")]
+        assert _bits(one, other) <= 4 < _bits(*phash.hashes(both))
+
+
+def _bits(one, other):
+    return int(np.unpackbits(one ^ other).sum())
+
+
+LIMITS = render.Limits(max_pixels=10**6, max_side_px=200, quality=90)
+
+
+def rendered(tmp_path, data, **more):
+    """The row of one picture, and its pack."""
+    content = render.Content("m", more.get("crop"))
+    with Pack(tmp_path) as pack:
+        rows = render.render([content], lambda _: data, LIMITS, pack)
+        pack.close("p")
+    return rows.to_pylist()[0], Packs(tmp_path)
+
+
+def test_one_look_gives_hash_shipped_bytes_and_thumbnail(tmp_path):
+    out = io.BytesIO()
+    _photo().save(out, "PNG")
+    row, packs = rendered(tmp_path, out.getvalue())
+    assert row["phash"] == str(imagehash.phash(_photo(), hash_size=16))
+    assert len(row["probes"]) == 32 * len(phash.PROBES)
+    shipped = packs.get("p", row["offset"], row["n_bytes"], row["image_md5"])
+    small = packs.get("p", row["offset"] + row["n_bytes"], row["n_thumb_bytes"], row["thumb_md5"])
+    assert Image.open(io.BytesIO(shipped)).size == (row["width"], row["height"]) == (200, 143)
+    assert 128 <= max(Image.open(io.BytesIO(small)).size) < 256
+    assert (row["original_width"], row["original_height"]) == (420, 300)
+
+
+def test_a_flat_picture_has_no_hash_but_a_size_and_a_quality(tmp_path):
     out = io.BytesIO()
     Image.new("RGB", (300, 200), (120, 130, 125)).save(out, "PNG")
-    row = phash.phash([("m", None)], lambda _: out.getvalue(), max_pixels=10**6).to_pylist()[0]
-    assert row["phash"] is None and row["error"] is None
+    row, _ = rendered(tmp_path, out.getvalue())
+    assert row["phash"] is None and row["probes"] is None and row["error"] is None
     assert (row["original_width"], row["phash_quality"]) == (300, 0.0)
 
 
@@ -50,9 +160,9 @@ def test_a_flat_picture_has_no_hash_but_a_size_and_a_quality():
         (b"", "not_an_image"),
     ],
 )
-def test_a_picture_that_cannot_be_hashed_says_why(data, reason):
-    row = phash.phash([("m", None)], lambda _: data, max_pixels=10**6).to_pylist()[0]
-    assert (row["phash"], row["error"]) == (None, reason)
+def test_a_picture_that_cannot_be_hashed_says_why(data, reason, tmp_path):
+    row, _ = rendered(tmp_path, data)
+    assert (row["phash"], row["error"], row["offset"]) == (None, reason, None)
 
 
 def test_a_truncated_picture_and_a_bomb_are_named():

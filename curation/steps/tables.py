@@ -11,12 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
-from curation import dedup, geoprivacy, media, report, verdict
+from curation import geoprivacy, media, report, verdict
 from curation.recipe import Source
 from curation.sources import bioscan, eol, fathomnet, gbif, own
 from curation.taxonomy import authority, backbone, resolve, vernacular
@@ -154,49 +151,6 @@ def vernacular_(build: Build, made: Made) -> list[Artifact]:
             build.con, label=made["label"][0].paths[0], **params,
             names=[a.path("vernacular.parquet") for a in made["taxon"]],
             taxon=[a.path("taxon.parquet") for a in made["taxon"]]))]  # fmt: skip
-
-
-PICTURE_SQL = """
-select m.uuid, m.source, m.record_key, m.url, m.provider_key, m.crop, f.md5, p.pixel_md5, p.phash,
-  m.organismID, m.datasetKey, m.catalogNumber, m.eventID, m.deploymentID, m.recordedBy, m.eventDate,
-  m.decimalLatitude, m.decimalLongitude,
-  case when n.species is not null then 0 when n.genus is not null then 1 when n.family is not null
-       then 2 else 3 end as preference,
-  p.original_width::bigint * p.original_height as n_pixels, f.n_bytes,
-  case when m.license in ('CC0-1.0', 'CC-PDDC') then 0 when m.license_status <> 'open' then 3
-       when contains(m.license, '-SA') then 2 else 1 end as strictness
-from media m
-join "fetch" f on f.url = m.url and f.status = 'ok'
-join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop and p.error is null
-left join label n using (lineage)
-semi join eligible e on e.uuid = m.uuid
-where m.reject_reason is null and least(p.original_width, p.original_height) >= $min_side_px
-order by m.uuid
-"""
-
-
-def dedup_(build: Build, made: Made) -> list[Artifact]:
-    """Duplicates, groups and held-out neighbours."""
-    params = {
-        **dataclasses.asdict(build.recipe.dedup),
-        "min_side_px": build.recipe.verdict.min_side_px,
-    }
-    given = ("media", "label", "eligible", "fetch", "phash")
-    reads = [a for name in (*given, "benchmark") for a in made[name]]
-    inputs = {name: made[name][0].paths[0] for name in given}
-
-    def query() -> sql.Query:
-        picture = sql.query(
-            build.con, PICTURE_SQL, {"min_side_px": params["min_side_px"]}, **inputs
-        ).table()
-        held = [
-            pq.read_table(a.paths[0], columns=["benchmark", "phash"]) for a in made["benchmark"]
-        ]
-        empty = pa.schema([("benchmark", pa.string()), ("phash", pa.string())]).empty_table()
-        return dedup.dedup(build.con, picture=picture, benchmark=pa.concat_tables([empty, *held]),
-                           near_max_bits=params["near_max_bits"], burst_s=params["burst_s"])  # fmt: skip
-
-    return [build.make_table(schema.DEDUP, 2, params, reads, query)]
 
 
 def geoprivacy_(build: Build, made: Made) -> list[Artifact]:

@@ -1,0 +1,1 @@
+"""The steps of a build: which artifacts a stage reads, which function makes it, what it leaves."""

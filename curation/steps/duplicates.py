@@ -1,0 +1,181 @@
+"""The step that finds duplicates: what it compares, and the second look at candidates' pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog import artifact, schema, sql
+from catalog.artifact import Artifact
+from curation import dedup, gallery
+from curation.engine import run_units
+from curation.images import confirm
+from curation.steps.rendering import Rendering
+from curation.store import Packs
+from curation.workshop import Build, Made
+
+PAIRS_PER_UNIT = 512
+HELD = pa.schema([("benchmark", pa.string()), ("phash", pa.string()), ("probes", pa.binary()),
+                  ("thumb_md5", pa.string()), ("pack", pa.string()), ("offset", pa.int64()),
+                  ("n_bytes", pa.int64()), ("n_thumb_bytes", pa.int64()), ("dir", pa.string())])  # fmt: skip
+
+PICTURE_SQL = """
+select row_number() over (order by m.uuid) - 1 as id, m.uuid, m.source, m.record_key, m.url, f.host,
+  m.provider_key, m.crop, m.lineage, f.md5, p.pixel_sha256, p.phash, p.probes, m.organismID, m.datasetKey,
+  m.catalogNumber, m.deploymentID, m.recordedBy, m.eventDate, p.original_width, p.original_height,
+  case when n.species is not null then 0 when n.genus is not null then 1 when n.family is not null
+       then 2 else 3 end as preference,
+  p.original_width::bigint * p.original_height as n_pixels, f.n_bytes,
+  case when m.license in ('CC0-1.0', 'CC-PDDC') then 0 when m.license_status <> 'open' then 3
+       when contains(m.license, '-SA') then 2 else 1 end as strictness,
+  list_position($sources, m.source) as source_order,
+  (m.eventDate is not null)::integer + (m.decimalLatitude is not null)::integer
+    + (m.creator is not null)::integer + (m.lifeStage is not null)::integer + (m.sex is not null)::integer
+    + (m.countryCode is not null)::integer as n_known
+from media m
+join "fetch" f on f.url = m.url and f.status = 'ok'
+join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop and p.error is null
+left join label n using (lineage)
+semi join eligible e on e.uuid = m.uuid
+where m.reject_reason is null and least(p.original_width, p.original_height) >= $min_side_px
+order by m.uuid
+"""
+
+PLACE_SQL = """
+with own as (
+  select p.phash, $dir as dir, r.pack, r."offset" + r.n_bytes as "offset", r.n_thumb_bytes as n_bytes,
+    r.thumb_md5 as md5
+  from (select phash, min(md5 || coalesce('#' || crop, '')) as first_content from picture
+        where phash is not null group by phash) p
+  join rendered r on r.md5 || coalesce('#' || r.crop, '') = p.first_content
+  semi join packs s using (pack)
+),
+place as (
+  select * from own
+  union all select phash, dir, pack, "offset" + n_bytes, n_thumb_bytes, thumb_md5 from held
+)
+select phash, dir, first(pack order by pack, "offset") as pack, first("offset" order by pack, "offset") as "offset",
+  first(n_bytes order by pack, "offset") as n_bytes, first(md5 order by pack, "offset") as md5
+from place where phash is not null group by phash, dir
+qualify row_number() over (partition by phash order by dir) = 1
+order by phash
+"""
+
+LOOK_SQL = """
+select c.number, c.kind, x.dir, x.pack, x."offset", x.n_bytes, x.md5, y.dir, y.pack, y."offset", y.n_bytes, y.md5
+from candidate c join hash p on p.id = c.a join hash q on q.id = c.b
+join place x on x.phash = p.phash join place y on y.phash = q.phash
+order by c.number
+"""
+
+
+class Place(NamedTuple):
+    """Where a thumbnail lies."""
+
+    dir: str
+    pack: str
+    offset: int
+    n_bytes: int
+    md5: str
+
+    def bytes(self) -> bytes:
+        """The thumbnail; ValueError when its pack has gone."""
+        try:
+            return Packs(Path(self.dir)).get(self.pack, self.offset, self.n_bytes, self.md5)
+        except FileNotFoundError as error:
+            raise ValueError(f"a thumbnail is gone ({error}); run the build again") from error
+
+
+class Look(NamedTuple):
+    """A candidate pair to look at."""
+
+    number: int
+    kind: str
+    one: Place
+    other: Place
+
+
+class LookUnit(NamedTuple):
+    """Candidate pairs to look at together."""
+
+    looks: tuple[Look, ...]
+
+
+def look(unit: LookUnit) -> tuple[tuple[int, float], ...]:
+    """(number, score) of every pair."""
+    return tuple(
+        (n, round(confirm.score(confirm.Pair(kind, one.bytes(), other.bytes())), 4))
+        for n, kind, one, other in unit.looks
+    )
+
+
+def dedup_(build: Build, made: Made) -> list[Artifact]:
+    """Duplicates, groups and held-out neighbours; and a page to see them on."""
+    how = build.recipe.dedup
+    params = {**dataclasses.asdict(how), "min_side_px": build.recipe.verdict.min_side_px,
+              "placeholder_urls": build.recipe.fetch.placeholder_urls,
+              "min_score": confirm.MIN_SCORE}  # fmt: skip
+    given = ("media", "label", "eligible", "fetch", "phash")
+    inputs = {name: made[name][0].paths[0] for name in given}
+
+    def write(folder: Path) -> dict[str, Any]:
+        work = build.scratch("dedup")
+        picture = work / "picture.parquet"
+        sql.query(build.con, PICTURE_SQL, {"min_side_px": params["min_side_px"], "sources": list(schema.SOURCES)},
+                  **inputs).copy_to(picture)  # fmt: skip
+        held = pa.concat_tables([HELD.empty_table(), *(_held(a) for a in made["benchmark"])])
+        place = work / "place.parquet"
+        rendering = Rendering.of(build)
+        sql.query(build.con, PLACE_SQL, {"dir": str(rendering.ledger.dir)}, picture=picture, held=held,
+                  rendered=rendering.ledger.input(), packs=rendering.packs.names()).copy_to(place)  # fmt: skip
+
+        def second_look(candidate: Path, hash_: Path) -> pa.Table:
+            return _scores(
+                build, sql.query(build.con, LOOK_SQL, candidate=candidate, hash=hash_, place=place)
+            )
+
+        query = dedup.dedup(
+            build.con, picture=picture, held=held, folder=work, confirm=second_look, classes=how.classes,
+            near_max_bits=how.near_max_bits, burst_s=how.burst_s, min_score=confirm.MIN_SCORE,
+            placeholder_urls=build.recipe.fetch.placeholder_urls)  # fmt: skip
+        path = folder / "part-000000.parquet"
+        query.copy_to(path)
+        counts = {"rows": artifact.check(path, schema.DEDUP)}
+        gallery.write(build.con, folder / "duplicates.html", dedup=path, work=work, place=place,
+                      min_score=confirm.MIN_SCORE)  # fmt: skip
+        return counts
+
+    reads = [a.address for name in (*given, "benchmark") for a in made[name]]
+    return [build.make("dedup", 3, params, reads, write)]
+
+
+def _held(benchmark: Artifact) -> pa.Table:
+    rows = pq.read_table(benchmark.paths[0])
+    place = pa.array([str(benchmark.dir)] * rows.num_rows, pa.string())
+    return rows.append_column("dir", place).select(HELD.names).cast(HELD)
+
+
+def _scores(build: Build, query: sql.Query) -> pa.Table:
+    """Scores of candidate pairs; every one is looked at once."""
+    looks = [
+        Look(row[0], row[1], Place(*row[2:7]), Place(*row[7:12]))
+        for batch in query.batches()
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    ]  # fmt: skip
+    units = [
+        LookUnit(tuple(looks[i : i + PAIRS_PER_UNIT])) for i in range(0, len(looks), PAIRS_PER_UNIT)
+    ]
+    found: list[tuple[int, float]] = []
+    with build.progress("dedup", len(looks)) as bar:
+        for scores in run_units(
+            look, units, engine=build.engine, workers=build.workers, root=build.root
+        ):
+            found += [(number, value) for number, value in scores]
+            bar.step(True, len(scores))
+    found.sort()
+    return pa.table({"number": pa.array([n for n, _ in found], pa.int64()),
+                     "score": pa.array([v for _, v in found], pa.float64())})  # fmt: skip

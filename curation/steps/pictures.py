@@ -1,0 +1,114 @@
+"""The steps of a build that touch picture bytes: hashing, held-out pictures, writing the data files.
+
+They go through the store, so that a new recipe or a larger archive only pays for what is new.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog import artifact, card, schema, sql
+from catalog.artifact import Artifact
+from curation import shard
+from curation.engine import run_units
+from curation.images import render
+from curation.steps.rendering import VERSION, Rendering
+from curation.store import Pack
+from curation.workshop import Build, Made, sha256
+
+HELD_SIDE_PX, HELD_QUALITY = 128, 80  # held-out pictures are compared, never shipped
+
+
+def benchmark(build: Build, _: Made) -> list[Artifact]:
+    """Hashes and thumbnails of the held-out pictures."""
+    made = []
+    for item in build.recipe.benchmark:
+        folder = build.path(item.path)
+        if not folder.is_dir():
+            raise ValueError(f"benchmark {item.name}: {folder} is no folder of pictures")
+
+        def write(target: Path, folder: Path = folder, name: str = item.name) -> dict[str, Any]:
+            files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+            contents = [render.Content(p.relative_to(folder).as_posix(), None) for p in files]
+            limits = render.Limits(
+                build.recipe.pixels.max_megapixels * 10**6, HELD_SIDE_PX, HELD_QUALITY
+            )
+            with Pack(target) as pack:
+                rows = render.render(
+                    contents, lambda c: (folder / c.md5).read_bytes(), limits, pack
+                )
+                pack.close("held")
+            pack_column = rows.schema.get_field_index("pack")
+            rows = rows.set_column(
+                pack_column, "pack", pa.array(["held"] * rows.num_rows, pa.string())
+            )
+            named = rows.append_column("benchmark", pa.array([name] * rows.num_rows, pa.string()))
+            pq.write_table(named, target / "part-000000.parquet")
+            return {"rows": rows.num_rows, "unhashed": rows.column("phash").null_count}
+
+        made.append(
+            build.make("benchmark", 2, {"name": item.name}, [sha256(build.root, folder)], write)
+        )
+    return made
+
+
+HASHED_SQL = """
+select distinct l.md5, l.crop, l.phash, l.phash_quality, l.probes, l.pixel_sha256, l.original_width,
+  l.original_height, l.error
+from content c join ledger l on l.md5 = c.md5 and l.crop is not distinct from c.crop
+order by md5, crop
+"""
+
+
+def phash_(build: Build, made: Made) -> list[Artifact]:
+    """Hashes of every fetched picture and crop."""
+    rendering = Rendering.of(build)
+
+    def query() -> sql.Query:
+        content = rendering.ensure(build, made, "phash")
+        return sql.query(build.con, HASHED_SQL, content=content, ledger=rendering.ledger.input())
+
+    params = dataclasses.asdict(rendering.limits)
+    reads = [*made["media"], *made["fetch"]]
+    return [build.make_table(schema.PHASH, VERSION, params, reads, query)]
+
+
+def shard_(build: Build, made: Made) -> list[Artifact]:
+    """The dataset folder."""
+    recipe, how = build.recipe, dataclasses.asdict(build.recipe.shard)
+    params = {**how, **dataclasses.asdict(recipe.pixels), "name": recipe.name, "title": recipe.title,
+              "licence": recipe.licence}  # fmt: skip
+    names = ("media", "label", "vernacular", "fetch", "phash", "dedup", "geoprivacy", "verdict")
+    inputs: dict[str, Any] = {name: made[name][0].paths[0] for name in names}
+    rendering = Rendering.of(build)
+
+    def write(folder: Path) -> dict[str, Any]:
+        rendering.ensure(build, made, "shard")
+        work = build.scratch("shard")
+        tables = {k: v for k, v in how.items() if k != "rows_per_group"}
+        plan = shard.tables(build.con, folder, work, **tables, **inputs, rendered=rendering.ledger.input(),
+                            packs=rendering.packs.names())  # fmt: skip
+        units = shard.units(build.con, plan, folder, how["release"], packs=rendering.ledger.dir,
+                            rows_per_group=how["rows_per_group"])  # fmt: skip
+        n_planned, n_written = pq.read_metadata(plan.data).num_rows, 0
+        with build.progress("shard", n_planned) as bar:
+            for n_rows in run_units(shard.shard, units, engine=build.engine, workers=build.workers,
+                                    root=build.root):  # fmt: skip
+                n_written += n_rows
+                bar.step(True, n_rows)
+        n_thumbs = pq.read_metadata(plan.thumbnails).num_rows
+        assert n_written == n_planned + n_thumbs, (
+            f"shard: {n_planned} + {n_thumbs} planned, {n_written} written"
+        )
+        for unit in units:
+            artifact.check(unit.target, schema.DATA if unit.split else schema.THUMBNAILS)
+        card.describe(build.con, folder, name=recipe.name, title=recipe.title or recipe.name,
+                      licence=recipe.licence, release=how["release"])  # fmt: skip
+        return {"rows": n_planned}
+
+    return [build.make("shard", 3, params, [made[name][0].address for name in names], write)]

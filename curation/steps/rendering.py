@@ -1,0 +1,87 @@
+"""Where looked-at pictures lie, and which are still to be looked at."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from catalog import artifact, sql
+from curation.engine import run_units
+from curation.images import fetch, render
+from curation.store import Ledger, Packs
+from curation.workshop import Build, Made
+
+VERSION = 2
+FETCHED = pa.schema([*fetch.FETCHED, ("runs", pa.int32()), ("stamp", pa.string())])
+"""The ledger of what was asked: outcomes, where the bytes lie, runs that asked, and what tells that a
+local file has changed."""
+
+TODO_SQL = """
+with there as (select l.md5, l.crop from ledger l left join packs p using (pack)
+               where l.error is not null or p.pack is not null)
+select c.md5, c.crop, c.pack, c."offset", c.n_bytes from content c
+where not exists (select 1 from there l where l.md5 = c.md5 and l.crop is not distinct from c.crop)
+order by c.pack, c."offset", c.crop
+"""
+
+CONTENTS_SQL = """
+with newest as (select * from fetched qualify row_number() over (partition by url order by seq desc) = 1)
+select f.md5, m.crop, first(k.pack order by k.pack, k."offset") as pack,
+  first(k."offset" order by k.pack, k."offset") as "offset", any_value(k.n_bytes) as n_bytes
+from "fetch" f join media m using (url) join newest k using (url)
+where f.status = 'ok' and m.reject_reason is null group by f.md5, m.crop
+"""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The ledger of pictures looked at under one set of limits."""
+
+    ledger: Ledger
+    fetched: Path
+    limits: render.Limits
+
+    @classmethod
+    def of(cls, build: Build) -> Rendering:
+        """That of a build."""
+        how = build.recipe.pixels
+        limits = render.Limits(how.max_megapixels * 10**6, how.max_side_px, how.quality)
+        params = {
+            "max_pixels": limits.max_pixels,
+            "max_side_px": limits.max_side_px,
+            "quality": limits.quality,
+        }
+        key = artifact.address("rendered", VERSION, params, [])[:12]
+        ledger = Ledger(build.root / "store" / f"rendered-{key}", render.RENDERED)
+        return cls(ledger, build.root / "store" / "fetched", limits)
+
+    @property
+    def packs(self) -> Packs:
+        """Where the shipped bytes and thumbnails lie."""
+        return Packs(self.ledger.dir)
+
+    def unit(self, contents: tuple[render.Content, ...]) -> render.Unit:
+        """A unit of work."""
+        return render.Unit(contents, str(self.fetched), str(self.ledger.dir), self.limits)
+
+    def ensure(self, build: Build, made: Made, what: str) -> Path:
+        """Look at every fetched picture that has not been looked at, or whose pack is gone.
+
+        Returns the table of contents (md5, crop, where the bytes lie).
+        """
+        content = build.scratch(f"{what}-content") / "content.parquet"
+        sql.query(build.con, CONTENTS_SQL, fetch=made["fetch"][0].paths[0], media=made["media"][0].paths[0],
+                  fetched=Ledger(self.fetched, FETCHED).input()).copy_to(content)  # fmt: skip
+        todo = sql.query(build.con, TODO_SQL, content=content, ledger=self.ledger.input(),
+                         packs=self.packs.names())  # fmt: skip
+        contents = [render.Content(*row) for row in todo.rows()]
+        n_workers = build.workers or len(os.sched_getaffinity(0))
+        units = [self.unit(batch) for batch in render.batches(contents, n_workers)]
+        with build.progress(what, len(contents)) as bar:
+            for n_done in run_units(render.render_unit, units, engine=build.engine, workers=build.workers,
+                                    root=build.root):  # fmt: skip
+                bar.step(True, n_done)
+        return content
