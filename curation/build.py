@@ -187,8 +187,18 @@ def _main(args: argparse.Namespace) -> int:
         return 0
     started = time.monotonic()
     view = f"{chosen.name}-what-if" if args.what_if else chosen.name
-    made = build(chosen, root, engine=args.engine, workers=args.workers, only=args.only,
-                 dry_run=args.dry_run, view=view)  # fmt: skip
+    leading: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if args.engine == "slurm":
+        from curation import engine_slurm
+
+        if engine_slurm.place().rank:
+            n_units = engine_slurm.serve(root.resolve(), args.workers)
+            report.say(f"this rank ran {n_units} units; rank 0 has the summary")
+            return 0
+        leading = engine_slurm.leading(root.resolve())
+    with leading:
+        made = build(chosen, root, engine=args.engine, workers=args.workers, only=args.only,
+                     dry_run=args.dry_run, view=view)  # fmt: skip
     if args.dry_run:
         report.say("that was a dry run: nothing was done")
     elif "shard" in made:
@@ -213,7 +223,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--root", default="treeoflife-data", metavar="DIR", help="where everything goes"
     )
-    parser.add_argument("--engine", default="auto", choices=ENGINES, help="who runs picture work")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=ENGINES,
+        help="who runs picture work: this machine, the ranks of a Slurm job, or Ray",
+    )
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes (0: one per core)"
     )

@@ -29,8 +29,8 @@ class RayPool(_Closing[Any]):
             raise ValueError(
                 "engine 'ray' needs the extra: pip install 'treeoflife[ray]'"
             ) from error
-        self._ray, self._started = ray, not ray.is_initialized()
-        if self._started:
+        self._ray = ray
+        if not ray.is_initialized():
             _start(ray, workers)
         self._open: dict[Any, int] = {}
         self._actors: list[Any] = []
@@ -75,11 +75,9 @@ class RayPool(_Closing[Any]):
                 raise error.cause if isinstance(error.cause, Exception) else error from error
 
     def close(self) -> None:
-        """Stop Ray where this pool started it."""
+        """Let the actors go; Ray itself goes on for the next stage, and ends with this process."""
         for actor in self._actors:
             self._ray.kill(actor)
-        if self._started:
-            self._ray.shutdown()
 
 
 class _Holder:

@@ -13,8 +13,10 @@ import importlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ from catalog import artifact
 from curation.engine import Processes, _Closing
 
 POLL_S = 0.2
-LEASE_S = 300.0  # without any receipt: then the leader does the rest itself
+LEASE_S = float(
+    os.environ.get("CURATION_LEASE_S", "300")
+)  # without any receipt: then the leader does the rest
+BEAT_S = 20.0  # between two signs of the leader
 LEADER_LOST_S = 1800.0  # without a sign of the leader: then a rank ends
 
 
@@ -78,7 +83,6 @@ class Leader(_Closing[Any]):
     def finished(self, wait: bool) -> Iterator[Any]:
         """Receipts of this rank and of the others."""
         while True:
-            (self._dir / "leader").touch()
             found = [*self._local.finished(False), *self._from_others()]
             if not found and self._away and not self._local.n_open and self._silent():
                 for number in sorted(self._away):  # nobody answers: do it here
@@ -111,16 +115,26 @@ class Leader(_Closing[Any]):
         self._local.close()
 
 
-def end(root: Path) -> None:
-    """The leader says that the build is over, and the ranks end."""
-    folder = _folder(root, place())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "finished").touch()
+@contextmanager
+def leading(root: Path) -> Iterator[None]:
+    """While the leader builds: the ranks hear of it, and end when it ends, however it ends."""
+    folder, over = _folder(root, place()), threading.Event()
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run of the same job
+    folder.mkdir(parents=True)
 
+    def beat() -> None:
+        while not over.wait(BEAT_S):
+            (folder / "leader").touch()
 
-def begin(root: Path) -> None:
-    """The leader clears away what an earlier run of the same job has left."""
-    shutil.rmtree(_folder(root, place()), ignore_errors=True)
+    (folder / "leader").touch()
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        over.set()
+        heart.join()
+        (folder / "finished").touch()
 
 
 def serve(root: Path, n_workers: int) -> int:
@@ -128,7 +142,7 @@ def serve(root: Path, n_workers: int) -> int:
     here = place()
     folder, n_done, taken = _folder(root, here), 0, set[int]()
     pools: dict[str, Processes] = {}
-    numbers: dict[int, int] = {}
+    n_workers = n_workers or len(os.sched_getaffinity(0))
     seen = time.time()
     try:
         while not (folder / "finished").exists():
@@ -140,9 +154,9 @@ def serve(root: Path, n_workers: int) -> int:
                 if path.with_name(f"{number:08d}.receipt.json").exists():
                     continue  # done before this rank was preempted
                 task = json.loads(path.read_text())
-                pool = pools.setdefault(task["work"], Processes(_numbered, n_workers))
-                pool.submit((number, task["work"], json.dumps(task["unit"])))
-                numbers[number] = number
+                if task["work"] not in pools:
+                    pools[task["work"]] = Processes(_numbered, n_workers)
+                pools[task["work"]].submit((number, task["work"], json.dumps(task["unit"])))
             for pool in pools.values():
                 for number, answer in pool.finished(False):
                     text = json.dumps(answer).encode()
