@@ -52,10 +52,18 @@ class Undecodable(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: RGB, upright, and what of its EXIF may be kept."""
+    """A decoded picture, upright, and what of its EXIF may be kept.
 
-    image: Image.Image
+    `pixels` is RGB or RGBX: what the fast decoder gives is used as it lies in memory.
+    """
+
+    pixels: Image.Image
     exif: bytes
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as RGB."""
+        return self.pixels if self.pixels.mode == "RGB" else self.pixels.convert("RGB")
 
 
 def media_type(head: bytes) -> str | None:
@@ -97,12 +105,12 @@ def decode(data: bytes, crop: str | None = None, *, max_pixels: int = MAX_PIXELS
 
 def shipped(picture: Picture, *, max_side_px: int, quality: int) -> tuple[bytes, int, int]:
     """JPEG bytes of the picture with its long side at most `max_side_px` (0: as it is)."""
-    image = picture.image
+    image = picture.pixels
     limit = min(max_side_px or MAX_JPEG_SIDE_PX, MAX_JPEG_SIDE_PX)
     if max(image.size) > limit:
         scale = limit / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image = image.resize(size, Image.Resampling.HAMMING)
     out = io.BytesIO()
     image.save(
         out, "JPEG", quality=quality, subsampling=0 if quality >= 95 else 2, exif=picture.exif
@@ -115,7 +123,7 @@ def thumbnail(picture: Picture) -> bytes:
 
     Pixels are averaged by a whole factor, which costs a fraction of a resize.
     """
-    image = picture.image.reduce(max(1, max(picture.image.size) // THUMB_SIDE_PX))
+    image = picture.pixels.reduce(max(1, max(picture.pixels.size) // THUMB_SIDE_PX))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=THUMB_QUALITY)
     return out.getvalue()
@@ -125,11 +133,11 @@ def _loaded(opened: Image.Image, data: bytes) -> Image.Image:
     """The picture with its pixels, by the fast decoder where that gives the same ones."""
     if opened.format in ("JPEG", "MPO") and opened.mode == "RGB":
         try:
-            pixels = simplejpeg.decode_jpeg(data, "RGB")
+            pixels = simplejpeg.decode_jpeg(data, "RGBX")
         except ValueError:
             pixels = None  # damaged, or odd: Pillow judges
         if pixels is not None and pixels.shape[:2] == (opened.height, opened.width):
-            image = Image.fromarray(pixels)
+            image = Image.frombuffer("RGBX", opened.size, pixels, "raw", "RGBX", 0, 1)
             image.info = {k: v for k, v in opened.info.items() if k == "icc_profile"}
             return image
     opened.load()
@@ -152,9 +160,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
-    if profile and image.mode in ("RGB", "L", "CMYK"):
-        image = _to_srgb(image, profile)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if profile and image.mode in ("RGB", "RGBX", "L", "CMYK"):
+        image = _to_srgb(image.convert("RGB") if image.mode == "RGBX" else image, profile)
+    return image if image.mode in ("RGB", "RGBX") else image.convert("RGB")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -87,7 +87,7 @@ _FIELDS = (
     Field("phash", STR, "256-bit perceptual hash as 64 hex characters (imagehash.phash, hash_size=16)"),
     Field("phash_quality", F64, "spread of grey levels behind the hash; flat pictures have no hash",
           unit="grey levels"),
-    Field("pixel_sha256", STR, "sha256 of size and RGB pixels after decoding"),
+    Field("pixel_xxh3", STR, "XXH3 (128 bits) of size and RGB pixels after decoding"),
     Field("probes", pa.binary(), "hashes of the picture mirrored, cropped and without its border, 32 bytes each"),
     Field("crop", STR, "box cut out of the original: x,y,w,h in its own pixels", unit="px"),
     # taxon
@@ -266,7 +266,7 @@ FETCH = _table(
     "fetch", "canonical URL", "url", "url host status error http_status md5 media_type n_bytes"
 )
 PHASH = _table("phash", "picture content (bytes and crop)", "md5 crop",
-               "md5 crop phash phash_quality probes pixel_sha256 original_width original_height error"
+               "md5 crop phash phash_quality probes pixel_xxh3 original_width original_height error"
                )  # fmt: skip
 DEDUP = _table("dedup", "picture in a group, or near a benchmark picture", "uuid",
                "uuid group_id duplicate_of duplicate_rule distance benchmark placeholder")  # fmt: skip

@@ -71,6 +71,13 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
 
     root = root.resolve()
     only = options.get("only")
+    if options.get("dry_run") and recipe.expect:
+        from curation import estimate
+
+        for line in estimate.estimate(recipe, root):
+            report.say(line)
+        if workshop.missing_places(recipe):
+            return {}
     with artifact.locked(root):
         artifact.heal(root)
         if options.get("dry_run") and recipe.sample and not _drawn(recipe, root):
@@ -161,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    from curation import recipe, report
+    from curation import recipe, report, toml_tree
 
     if args.show:
         report.show_sql(next(stage.module for stage in STAGES if stage.name == args.show))
@@ -178,7 +185,7 @@ def _main(args: argparse.Namespace) -> int:
         chosen = recipe.read(args.recipe)
     if args.what_if:
         key, _, value = args.what_if.partition("=")
-        chosen = recipe.changed(chosen, key.strip(), recipe.as_toml_value(value.strip()))
+        chosen = recipe.changed(chosen, key.strip(), toml_tree.as_toml_value(value.strip()))
     if args.explain is not None:
         from curation.taxonomy import explain
 

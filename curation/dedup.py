@@ -31,10 +31,10 @@ CLASSES = (*EXACT_CLASSES, "near", *CONFIRMED_CLASSES)
 WIDE_BITS = 31
 
 PLACEHOLDER_SQL = """
-select distinct pixel_sha256 from picture where host <> ''
-group by host, pixel_sha256
+select distinct pixel_xxh3 from picture where host <> ''
+group by host, pixel_xxh3
 having $placeholder_urls > 0 and count(distinct url) >= $placeholder_urls and count(distinct lineage) >= 3
-order by pixel_sha256
+order by pixel_xxh3
 """
 
 HASH_SQL = """
@@ -82,7 +82,7 @@ with same as (
   union all select 'provider_key', provider_key || coalesce('#' || crop, ''), id from shown
   where provider_key is not null
   union all select 'md5', md5 || coalesce('#' || crop, ''), id from shown where md5 is not null
-  union all select 'pixels', pixel_sha256, id from shown where pixel_sha256 is not null
+  union all select 'pixels', pixel_xxh3, id from shown where pixel_xxh3 is not null
 ),
 first_of as (select rule, key, min(id) as head from same where list_contains($classes, rule)
              group by rule, key having count(*) > 1)
@@ -186,7 +186,7 @@ select p.uuid, g.uuid as group_id, k.uuid as duplicate_of,
   case when k.uuid is not null then case when f.by_exact then e.rule else n.rule end end as duplicate_rule,
   coalesce(h.distance, case when k.uuid is not null and not f.by_exact then n.distance end)::integer
     as distance,
-  h.benchmark, q.pixel_sha256 is not null as placeholder
+  h.benchmark, q.pixel_xxh3 is not null as placeholder
 from picture p
 left join grouped o on o.id = p.id
 left join picture g on g.id = coalesce(o.label, p.id)
@@ -195,7 +195,7 @@ left join picture k on k.id = f.kept
 left join exact_rule e on e.id = p.id
 left join near_rule n on n.id = p.id
 left join held_out h on h.id = p.id
-left join placeholder q on q.pixel_sha256 = p.pixel_sha256
+left join placeholder q on q.pixel_xxh3 = p.pixel_xxh3
 order by p.uuid
 """
 
@@ -224,11 +224,12 @@ def dedup(
         return folder / f"{name}.parquet"
 
     placeholder = made("placeholder", PLACEHOLDER_SQL, picture=picture)
-    shown = made("shown", "select p.* from picture p anti join placeholder q using (pixel_sha256) order by id",
+    shown = made("shown", "select p.* from picture p anti join placeholder q using (pixel_xxh3) order by id",
                  picture=picture, placeholder=placeholder)  # fmt: skip
     hash_ = made("hash", HASH_SQL, picture=shown, held=held)
     reach = WIDE_BITS if "wide" in classes else near_max_bits
-    among = near.among(con, hash_, reach, folder / "among")
+    n_arrangements = 2 if "wide" in classes else 1
+    among = near.among(con, hash_, reach, folder / "among", n_arrangements=n_arrangements)
     probed = _probed(con, hash_, classes, folder)
     candidate = made("candidate", CANDIDATE_SQL, among=among, probed=probed)
     score = folder / "score.parquet"

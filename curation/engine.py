@@ -22,7 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar
 ENGINES = ("auto", "serial", "process", "slurm", "ray")
 MAX_OPEN = 4096  # units handed out and not yet done: what a cluster can chew, and memory can hold
 MAX_DEATHS = 3  # of workers without one unit done between them
-_WORKER_ENV = {
+WORKER_ENV = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",  # pictures are large and short-lived: giving every one
     "MALLOC_TRIM_THRESHOLD_": "1073741824",  # back to the kernel halves the speed of decoding
     "OPENBLAS_NUM_THREADS": "1",
@@ -121,7 +121,7 @@ def pool(
     return Processes(work, n_workers, setup)
 
 
-class _Closing(Generic[Unit]):
+class Closing(Generic[Unit]):
     """A pool is used as a context."""
 
     n_open = 0
@@ -137,7 +137,7 @@ class _Closing(Generic[Unit]):
         """Let go of the workers."""
 
 
-class Serial(_Closing[Any]):
+class Serial(Closing[Any]):
     """Units run here, when they are handed in."""
 
     def __init__(self, work: Work, setup: Callable[[], Any] | None = None) -> None:
@@ -156,7 +156,7 @@ class Serial(_Closing[Any]):
             yield self._done.pop()
 
 
-class Processes(_Closing[Any]):
+class Processes(Closing[Any]):
     """Units run in processes of this machine; a process that dies is replaced, its unit run again."""
 
     def __init__(self, work: Work, n_workers: int, setup: Callable[[], Any] | None = None) -> None:
@@ -166,7 +166,7 @@ class Processes(_Closing[Any]):
         self._start()
 
     def _start(self) -> None:
-        os.environ.update({k: v for k, v in _WORKER_ENV.items() if k not in os.environ})
+        os.environ.update({k: v for k, v in WORKER_ENV.items() if k not in os.environ})
         self._executor = concurrent.futures.ProcessPoolExecutor(
             self._n_workers, mp_context=multiprocessing.get_context("spawn"),
             initializer=_set_up, initargs=(self._setup,))  # fmt: skip

@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from curation.engine import _WORKER_ENV, _Closing
+from curation.engine import WORKER_ENV, Closing
 
 MAX_RETRIES = 3  # of a unit whose worker died
 
 
-class RayPool(_Closing[Any]):
+class RayPool(Closing[Any]):
     """Units as tasks of a Ray cluster."""
 
     def __init__(
@@ -93,7 +93,7 @@ class _Holder:
 
 def _start(ray: Any, workers: int) -> None:
     """Join the cluster that the environment names, or start Ray on this machine's loopback."""
-    env = {"env_vars": {k: v for k, v in _WORKER_ENV.items() if k not in os.environ}}
+    env = {"env_vars": {k: v for k, v in WORKER_ENV.items() if k not in os.environ}}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(runtime_env=env, log_to_driver=False)
         return

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import artifact
-from curation.engine import Processes, _Closing
+from curation.engine import Closing, Processes
 
 POLL_S = 0.2
 LEASE_S = float(
@@ -55,7 +55,7 @@ def place(env: Mapping[str, str] = os.environ) -> Place:
     raise ValueError("engine 'slurm' runs inside a Slurm job: start it by sbatch --array or srun")
 
 
-class Leader(_Closing[Any]):
+class Leader(Closing[Any]):
     """Rank 0: hands units to the ranks, does its own share, and what others leave undone."""
 
     def __init__(self, work: Callable[..., Any], n_workers: int, root: Path) -> None:

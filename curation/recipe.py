@@ -8,17 +8,15 @@ key and the nearest valid one.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import tomllib
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from catalog.licence import licence
 from curation import dedup, geoprivacy, near, verdict
+from curation.toml_tree import nearest, plain, tree
 
 BUILT_IN = Path(__file__).parent / "recipes"
 SIZES = ("as_given", "medium", "large", "original")
@@ -42,6 +40,8 @@ class Source:
     licence: str = ""  # own, fathomnet: licence of rows that state none
     creator: str = ""  # own: creator of rows that state none
     columns: dict[str, str] = field(default_factory=dict)  # own: term -> your column for it
+    obtain: str = ""  # where the archive comes from and what account it takes, for --dry-run
+    expect_rows: int = 0  # media rows it will hold, for --dry-run before it is there
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Expect:
+    """What --dry-run reckons with before the archives are there."""
+
+    n_pictures: int  # to fetch
+    mean_kb: float  # of a picture as fetched
+    hosts: dict[str, float] = field(
+        default_factory=dict
+    )  # share of the pictures by host; "" is local
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole build."""
 
@@ -180,6 +191,7 @@ class Recipe:
     verdict: Verdict = Verdict()
     shard: Shard = Shard()
     sample: Sample | None = None
+    expect: Expect | None = None
     folder: Path = Path()  # where relative paths start: the recipe's own folder
 
 
@@ -196,7 +208,7 @@ def read(name: str) -> Recipe:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
-    return checked(_build(Recipe, data, str(path), ""), str(path), path.resolve().parent)
+    return checked(tree(Recipe, data, str(path), ""), str(path), path.resolve().parent)
 
 
 def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
@@ -213,7 +225,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         bool(recipe.source) or recipe.sample is not None, "source", "is empty: name a [[source]]"
     )
     for index, source in enumerate(recipe.source):
-        advice = _nearest(source.kind, KINDS)
+        advice = nearest(source.kind, KINDS)
         require(
             source.kind in KINDS, f"source[{index}].kind", f"{source.kind!r} is unknown{advice}"
         )
@@ -260,23 +272,15 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("fetch.size", (recipe.fetch.size,), SIZES),
     ):
         for word in words:
-            require(word in of, key, f"{word!r} is unknown{_nearest(word, of)}")
+            require(word in of, key, f"{word!r} is unknown{nearest(word, of)}")
     for host, rate in recipe.fetch.host_rates.items():
         require(rate >= 0, f"fetch.host_rates.{host}", f"is {rate}; 0 means no limit")
     ranks = verdict.MIN_RANKS
     require(recipe.verdict.min_rank in ranks, "verdict.min_rank",
-            f"{recipe.verdict.min_rank!r} is no rank{_nearest(recipe.verdict.min_rank, ranks)}")  # fmt: skip
+            f"{recipe.verdict.min_rank!r} is no rank{nearest(recipe.verdict.min_rank, ranks)}")  # fmt: skip
     policies = geoprivacy.POLICIES
     require(recipe.geoprivacy.policy in policies, "geoprivacy.policy", f"must be one of {policies}")
     return dataclasses.replace(recipe, folder=folder)
-
-
-def as_toml_value(text: str) -> Any:
-    """A value given on the command line, read as TOML, else as text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
@@ -284,66 +288,10 @@ def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
     section, _, name = key.rpartition(".")
     target = getattr(recipe, section, None) if section else recipe
     if not dataclasses.is_dataclass(target) or isinstance(target, type):
-        sections = [k for k, v in _plain(recipe).items() if dataclasses.is_dataclass(v)]
+        sections = [k for k, v in plain(recipe).items() if dataclasses.is_dataclass(v)]
         raise ValueError(
-            f"--what-if {key}: there is no section {section!r}{_nearest(section, sections)}"
+            f"--what-if {key}: there is no section {section!r}{nearest(section, sections)}"
         )
-    part = _build(type(target), {**_plain(target), name: value}, "--what-if", section)
+    part = tree(type(target), {**plain(target), name: value}, "--what-if", section)
     whole = dataclasses.replace(recipe, **{section: part}) if section else part
     return checked(whole, "--what-if", recipe.folder)
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-
-
-def _build(kind: Any, data: dict[str, Any], place: str, prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    inner = isinstance(data.get("folder"), Path)  # TOML has no paths: the field is not the user's
-    known = {f.name: f for f in dataclasses.fields(kind) if f.name != "folder" or inner}
-    for key in data:
-        if key not in known:
-            where = f"{prefix}.{key}" if prefix else key
-            raise ValueError(f"{place}: unknown key {where!r}{_nearest(key, list(known))}")
-    missing = [
-        name for name, f in known.items()
-        if name not in data and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]  # fmt: skip
-    if missing:
-        raise ValueError(f"{place}: {prefix or 'the recipe'} needs {', '.join(missing)}")
-    made = {
-        k: _value(hints[k], v, place, f"{prefix}.{k}" if prefix else k) for k, v in data.items()
-    }
-    return kind(**made)
-
-
-def _value(hint: Any, value: Any, place: str, key: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if isinstance(hint, type) and isinstance(value, hint) and not (
-        hint in (int, float) and isinstance(value, bool)
-    ):  # fmt: skip
-        return value
-    if origin is types.UnionType:
-        return value if value is None else _value(args[0], value, place, key)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(hint, value, place, key)
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_value(args[0], item, place, f"{key}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {str(k): _value(args[1], v, place, f"{key}.{k}") for k, v in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if origin is tuple and isinstance(value, dict):
-        raise ValueError(f"{place}: [{key}] must be written [[{key}]]: there can be several")
-    wanted = _PLAIN_WORDS.get(origin or hint, "a table")
-    raise ValueError(f"{place}: {key} is {value!r}; it must be {wanted}")
-
-
-_PLAIN_WORDS = {str: "text in quotes", int: "a whole number", float: "a number",
-                bool: "true or false", tuple: "a list"}  # fmt: skip
-
-
-def _nearest(word: str, known: typing.Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(known)}"

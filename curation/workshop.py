@@ -16,7 +16,7 @@ import duckdb
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
 from curation.progress import Progress
-from curation.recipe import Recipe
+from curation.recipe import BUILT_IN, Recipe
 
 Made = Mapping[str, list[Artifact]]
 
@@ -90,8 +90,8 @@ class Build:
         return self.make(table.name, version, params, [a.address for a in reads], write)
 
 
-def check_places(recipe: Recipe) -> None:
-    """ValueError naming every file and folder of the recipe that is not there, before any work."""
+def missing_places(recipe: Recipe) -> list[str]:
+    """Every file and folder of the recipe that is not there: whose it is, and its path."""
     wanted = [
         (f"{kind} {item.name!r}", text)
         for kind in ("source", "taxonomy", "benchmark")
@@ -99,13 +99,17 @@ def check_places(recipe: Recipe) -> None:
         for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images", "mapping")))
         if text and "://" not in text
     ]  # fmt: skip
-    missing = [
-        f"{who}: {(recipe.folder / Path(text).expanduser())}"
-        for who, text in wanted
-        if not (recipe.folder / Path(text).expanduser()).exists()
-    ]
-    if missing:
-        raise ValueError("not there: " + "; ".join(missing) + "; check the paths in the recipe")
+    paths = [(who, recipe.folder / Path(text).expanduser()) for who, text in wanted]
+    return [f"{who}: {path}" for who, path in paths if not path.exists()]
+
+
+def check_places(recipe: Recipe) -> None:
+    """ValueError naming every file and folder of the recipe that is not there, before any work."""
+    if missing := missing_places(recipe):
+        built_in = recipe.folder == BUILT_IN
+        advice = ("copy the recipe beside your archives and build the copy; --dry-run says what it needs"
+                  if built_in else "check the paths in the recipe")  # fmt: skip
+        raise ValueError(f"not there: {'; '.join(missing)}; {advice}")
 
 
 class WouldRun(Exception):

@@ -6,6 +6,7 @@ those is connected to, so that a name cannot mean another machine a moment later
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import urllib.parse
@@ -41,6 +42,7 @@ def checked(url: str, private: Collection[str] = ()) -> tuple[urllib.parse.Split
     return parts, host  # a name is judged where it is looked up
 
 
+@functools.lru_cache(maxsize=10_000)
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a host spells in numbers, also in the old ways (127.1, 0x7f.1, 2130706433)."""
     try:

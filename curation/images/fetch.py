@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import hashlib
 import heapq
 import time
 from collections.abc import Iterator, Mapping
@@ -27,24 +26,19 @@ import aiohttp
 import pyarrow as pa
 import yarl
 
-from catalog import pixels, schema
+from catalog import pixels
 from curation.images import address
 from curation.images.address import Refused
 from curation.images.hosts import MARGIN, Host, Try, Turn
-from curation.store import Pack
+from curation.images.parts import FETCHED, WANTED, Answer, Parts
 
 USER_AGENT = "treeoflife-curation/1 (dataset builder; respects Retry-After)"
 _RETRIED = {408, 429, *range(500, 600)}
+__all__ = ["FETCHED", "WANTED", "Fetcher", "Limits"]
 _OPT_OUT = ("noai", "noimageai", "noindex-ai")
 MAX_REDIRECTS = 3
 MAX_WAIT_S = 120.0  # the longest wait a server may ask for
 LARGE_BYTES, N_LARGE = 8 * 2**20, 4  # bodies beyond this size are read a few at a time
-PART_S = 60.0  # a part is closed after so long, so that a killed run loses little
-
-FETCHED = pa.schema(
-    [*schema.FETCH.schema, ("address", pa.string()), ("pack", pa.string()), ("offset", pa.int64())]
-)
-WANTED = pa.schema([(n, pa.string()) for n in ("url", "address", "local", "host")])
 
 
 @dataclass(frozen=True)
@@ -61,17 +55,6 @@ class Limits:
     max_per_second: float = 0.0  # requests at one host; 0 for no limit
     host_rates: Mapping[str, float] = field(default_factory=dict)  # the same by host
     private_hosts: tuple[str, ...] = ()
-
-
-@dataclass
-class _Answer:
-    """What one request gave: an outcome, seconds the server asks for, the body when it is kept."""
-
-    status: str
-    error: str | None
-    http: int | None = None
-    wait_s: float = 0.0
-    data: bytes | None = None
 
 
 class Fetcher:
@@ -92,7 +75,7 @@ class Fetcher:
         Every url has one row; further columns of `wanted` come with it. Parts are numbered from
         `n_parts_before`; a part that is yielded has its pack on disk.
         """
-        parts = _Parts(self.folder, self.part_rows, n_parts_before, wanted)
+        parts = Parts(self.folder, self.part_rows, n_parts_before, wanted)
         with asyncio.Runner() as runner:
             run = runner.get_loop().create_task(_Run(self, wanted, parts).run())
             try:
@@ -108,7 +91,7 @@ class Fetcher:
 class _Run:
     """One fetch under way."""
 
-    def __init__(self, fetcher: Fetcher, wanted: pa.Table, parts: _Parts) -> None:
+    def __init__(self, fetcher: Fetcher, wanted: pa.Table, parts: Parts) -> None:
         self.limits, self.host_map, self.parts = fetcher.limits, fetcher.host_map, parts
         self.columns = {name: wanted.column(name) for name in WANTED.names}
         self.turn = Turn([self._host(name, rows) for name, rows in _spans(wanted.column("host"))])
@@ -156,12 +139,13 @@ class _Run:
                     continue
                 host, item = taken
                 if host.given_up:
-                    self._finish(item, _Answer("transient", host.given_up))
+                    self._finish(item, Answer("transient", host.given_up))
                 else:
                     self.n_flying += 1
                     group.create_task(self._one(host, item))
                 if self.parts.is_due():
                     self.parts.close()
+                await self.parts.room()
 
     async def _one(self, host: Host, item: Try) -> None:
         local = self.columns["local"][item.row].as_py()
@@ -182,42 +166,41 @@ class _Run:
         self.turn.back(host)
         self.wake.set()
 
-    def _finish(self, item: Try, answer: _Answer) -> None:
+    def _finish(self, item: Try, answer: Answer) -> None:
         self.n_left -= 1
-        named = {name: self._text(name, item) for name in ("url", "host", "address")}
-        self.parts.add(item.row, named, answer)
+        self.parts.add(item.row, answer)
 
     def _text(self, name: str, item: Try) -> str:
         return str(self.columns[name][item.row].as_py())
 
-    def _from_folder(self, folder: Path, name: str) -> _Answer:
+    def _from_folder(self, folder: Path, name: str) -> Answer:
         try:
             base = folder.resolve()
             path = (base / name.removeprefix("file:")).resolve()
             if not path.is_relative_to(base):
-                return _Answer("gone", "path_outside_folder")
+                return Answer("gone", "path_outside_folder")
             if not path.is_file():
-                return _Answer("gone", "file_not_found")
+                return Answer("gone", "file_not_found")
             if path.stat().st_size > self.limits.max_bytes:
-                return _Answer("gone", "too_large")
+                return Answer("gone", "too_large")
             return _picture(path.read_bytes(), None)
         except (OSError, ValueError, RuntimeError):  # a loop of links is a RuntimeError
-            return _Answer("gone", "file_not_found")
+            return Answer("gone", "file_not_found")
 
-    async def _from_web(self, url: str, host: Host) -> _Answer:
+    async def _from_web(self, url: str, host: Host) -> Answer:
         seen: list[int] = []
         try:
             async with asyncio.timeout(self.limits.max_seconds):
                 answer = await self._ask(url, seen)
         except Refused as error:
-            return _Answer("gone", str(error))
+            return Answer("gone", str(error))
         except TimeoutError as error:
             slow = not isinstance(error, aiohttp.ServerTimeoutError)
-            answer = _Answer("transient", "too_slow" if slow else "timeout", _last(seen))
+            answer = Answer("transient", "too_slow" if slow else "timeout", _last(seen))
         except aiohttp.InvalidURL:
-            return _Answer("gone", "bad_address")
+            return Answer("gone", "bad_address")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            answer = _Answer("transient", _network_reason(error), _last(seen))
+            answer = Answer("transient", _network_reason(error), _last(seen))
         if answer.http is not None:
             host.answered(answer.http)
         else:
@@ -226,7 +209,7 @@ class _Run:
             host.slow_down(time.monotonic(), answer.wait_s)
         return answer
 
-    async def _ask(self, url: str, seen: list[int]) -> _Answer:
+    async def _ask(self, url: str, seen: list[int]) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):
             async with self._response(url) as response:
                 if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
@@ -234,7 +217,7 @@ class _Run:
                     continue
                 seen.append(response.status)
                 return await self._answer(response)
-        return _Answer("gone", "too_many_redirects")
+        return Answer("gone", "too_many_redirects")
 
     def _response(self, url: str) -> Any:
         """The request of an address; Refused when it is not a public web address."""
@@ -248,24 +231,24 @@ class _Run:
         except ValueError as error:
             raise Refused("bad_address") from error
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> _Answer:
+    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
         status, headers = response.status, response.headers
         if status != 200:
             kind = "transient" if status in _RETRIED else "gone"
-            return _Answer(kind, f"http_{status}", status, _retry_after_s(headers))
+            return Answer(kind, f"http_{status}", status, _retry_after_s(headers))
         robots = headers.get("X-Robots-Tag", "").lower()
         if headers.get("tdm-reservation", "").strip() == "1" or any(
             word.strip() in _OPT_OUT for word in robots.replace(":", ",").split(",")
         ):
-            return _Answer("gone", "opted_out", status)
+            return Answer("gone", "opted_out", status)
         if headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-            return _Answer("gone", "content_encoding", status)
+            return Answer("gone", "content_encoding", status)
         length = headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > self.limits.max_bytes:
-            return _Answer("gone", "too_large", status)
+            return Answer("gone", "too_large", status)
         data = await self._body(response)
         if data is None:
-            return _Answer("gone", "too_large", status)
+            return Answer("gone", "too_large", status)
         return _picture(data, status)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes | None:
@@ -294,91 +277,14 @@ class _Run:
         return None
 
 
-class _Parts:
-    """Outcomes and bytes of the part being filled, and parts that wait to be taken."""
-
-    def __init__(self, folder: Path, n_rows: int, number: int, wanted: pa.Table) -> None:
-        self._folder, self._n_rows, self._number = folder, n_rows, number
-        self._more = {n: wanted.column(n) for n in wanted.column_names if n not in WANTED.names}
-        self._wanted_rows: list[int] = []
-        self._done: list[pa.Table] = []
-        self._filled = asyncio.Event()
-        self._pack: Pack | None = None
-        self._rows: dict[str, list[Any]] = {name: [] for name in FETCHED.names}
-        self._begun = time.monotonic()
-
-    def add(self, row: int, named: dict[str, str], answer: _Answer) -> None:
-        """One outcome, and its bytes into the pack."""
-        offset = None
-        data = answer.data
-        if data is not None:
-            self._pack = self._pack or Pack(self._folder)
-            offset = self._pack.add(data)
-        values = {
-            **named, "status": answer.status, "error": answer.error, "http_status": answer.http,
-            "md5": hashlib.md5(data).hexdigest() if data is not None else None,
-            "media_type": pixels.media_type(data[:32]) if data is not None else None,
-            "n_bytes": len(data) if data is not None else None, "pack": None, "offset": offset,
-        }  # fmt: skip
-        for name, column in self._rows.items():
-            column.append(values[name])
-        self._wanted_rows.append(row)
-        if len(self._rows["url"]) >= self._n_rows:
-            self.close()
-
-    def is_due(self) -> bool:
-        """True when the part has been open for long."""
-        return bool(self._rows["url"]) and time.monotonic() - self._begun > PART_S
-
-    def close(self) -> None:
-        """Put the part's pack in its place and the part where it can be taken."""
-        if not self._rows["url"]:
-            return
-        name = f"{self._number:08d}"
-        if self._pack is not None:
-            with self._pack as pack:
-                pack.close(name)
-        self._rows["pack"] = [name if at is not None else None for at in self._rows["offset"]]
-        part = pa.table(self._rows, schema=FETCHED)
-        for more, values in self._more.items():
-            found = [values[row].as_py() for row in self._wanted_rows]
-            part = part.append_column(more, pa.array(found, values.type))
-        self._done.append(part)
-        self._wanted_rows = []
-        self._pack, self._number = None, self._number + 1
-        self._rows, self._begun = {name: [] for name in FETCHED.names}, time.monotonic()
-        self._filled.set()
-
-    async def next(self, run: asyncio.Task[None]) -> pa.Table | None:
-        """The next part; None when `run` has ended and every part was taken."""
-        while not self._done:
-            if run.done():
-                await run  # what went wrong there goes wrong here
-                if not self._rows["url"]:
-                    return None
-                self.close()
-                continue
-            self._filled.clear()
-            waiting = asyncio.ensure_future(self._filled.wait())
-            await asyncio.wait((run, waiting), return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-        return self._done.pop(0)
-
-    def drop(self) -> None:
-        """Forget the open part: its addresses are asked again."""
-        if self._pack is not None:
-            with self._pack:
-                pass
-
-
 async def _ended(run: asyncio.Task[None]) -> None:
     await asyncio.wait((run,))
 
 
-def _picture(data: bytes, status: int | None) -> _Answer:
+def _picture(data: bytes, status: int | None) -> Answer:
     if pixels.media_type(data[:32]) is None:
-        return _Answer("gone", "not_an_image" if data else "empty_body", status)
-    return _Answer("ok", None, status, 0.0, data)
+        return Answer("gone", "not_an_image" if data else "empty_body", status)
+    return Answer("ok", None, status, 0.0, data)
 
 
 def _last(seen: list[int]) -> int | None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from catalog import pixels, schema
 from curation.images import phash
@@ -107,7 +108,7 @@ def _row(
         picture = pixels.decode(read(content), content.crop, max_pixels=limits.max_pixels)
     except pixels.Undecodable as error:
         return row | {"error": str(error)}, None
-    image = picture.image
+    image = picture.pixels
     grey = tile(image)
     spread = float(grey.std())
     size = f"{image.width}x{image.height}:".encode()
@@ -117,7 +118,7 @@ def _row(
     small = pixels.thumbnail(picture)
     row |= {
         "phash_quality": round(spread, 4),
-        "pixel_sha256": hashlib.sha256(size + image.tobytes()).hexdigest(),
+        "pixel_xxh3": xxhash.xxh3_128_hexdigest(size + image.tobytes("raw", "RGB")),
         "original_width": image.width, "original_height": image.height,
         "image_md5": hashlib.md5(data).hexdigest(), "width": width, "height": height,
         "thumb_md5": hashlib.md5(small).hexdigest(),

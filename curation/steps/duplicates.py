@@ -25,7 +25,7 @@ HELD = pa.schema([("benchmark", pa.string()), ("phash", pa.string()), ("probes",
 
 PICTURE_SQL = """
 select row_number() over (order by m.uuid) - 1 as id, m.uuid, m.source, m.record_key, m.url, f.host,
-  m.provider_key, m.crop, m.lineage, f.md5, p.pixel_sha256, p.phash, p.probes, m.organismID, m.datasetKey,
+  m.provider_key, m.crop, m.lineage, f.md5, p.pixel_xxh3, p.phash, p.probes, m.organismID, m.datasetKey,
   m.catalogNumber, m.deploymentID, m.recordedBy, m.eventDate, p.original_width, p.original_height,
   case when n.species is not null then 0 when n.genus is not null then 1 when n.family is not null
        then 2 else 3 end as preference,

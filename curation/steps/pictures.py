@@ -58,7 +58,7 @@ def benchmark(build: Build, _: Made) -> list[Artifact]:
 
 
 HASHED_SQL = """
-select distinct l.md5, l.crop, l.phash, l.phash_quality, l.probes, l.pixel_sha256, l.original_width,
+select distinct l.md5, l.crop, l.phash, l.phash_quality, l.probes, l.pixel_xxh3, l.original_width,
   l.original_height, l.error
 from content c join ledger l on l.md5 = c.md5 and l.crop is not distinct from c.crop
 order by md5, crop

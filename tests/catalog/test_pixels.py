@@ -225,3 +225,104 @@ def test_the_same_picture_is_shipped_as_the_same_bytes():
         pixels.shipped(pixels.decode(_tagged()), max_side_px=64, quality=90)[0] for _ in range(2)
     ]
     assert made[0] == made[1]
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
+ exif:GPSLatitude="51,27.5N"><dc:creator><rdf:Seq><rdf:li>Ana Mar\xc3\xada</rdf:li></rdf:Seq></dc:creator>
+<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">CC BY 4.0</rdf:li></rdf:Alt></dc:rights>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def _iptc(**fields):
+    """An IPTC block as Photoshop writes it: by-line, copyright notice, city."""
+    record = b"".join(
+        b"\x1c\x02" + bytes([n]) + len(v).to_bytes(2, "big") + v for n, v in fields.values()
+    )
+    body = (
+        b"8BIM\x04\x04\x00\x00"
+        + len(record).to_bytes(4, "big")
+        + record
+        + (b"\0" if len(record) % 2 else b"")
+    )
+    payload = b"Photoshop 3.0\x00" + body
+    return b"\xff\xed" + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def _jpeg(image=None, **how):
+    out = io.BytesIO()
+    (image or Image.linear_gradient("L").convert("RGB")).save(out, "JPEG", **how)
+    return out.getvalue()
+
+
+def _shipped(data):
+    return pixels.shipped(pixels.decode(data), max_side_px=0, quality=90)[0]
+
+
+def test_credit_that_only_xmp_states_is_kept_and_its_place_is_not():
+    shipped = _shipped(_jpeg(xmp=XMP))
+    exif = Image.open(io.BytesIO(shipped)).getexif()
+    assert exif[ExifTags.Base.Artist] == "Ana María".encode().decode(
+        "latin-1"
+    )  # the bytes are UTF-8
+    assert exif[ExifTags.Base.Copyright] == "CC BY 4.0"
+    assert b"GPS" not in shipped and b"xmpmeta" not in shipped
+
+
+def test_credit_that_only_iptc_states_is_kept_and_its_place_is_not():
+    data = _jpeg()
+    data = (
+        data[:2]
+        + _iptc(by=(80, b"B. Line"), notice=(116, b"all mine"), city=(90, b"Secretville"))
+        + data[2:]
+    )
+    shipped = _shipped(data)
+    exif = Image.open(io.BytesIO(shipped)).getexif()
+    assert (exif[ExifTags.Base.Artist], exif[ExifTags.Base.Copyright]) == ("B. Line", "all mine")
+    assert b"Secretville" not in shipped and b"8BIM" not in shipped
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [b"<not xml", b'<!DOCTYPE a [<!ENTITY b "x">]><a>&b;</a>', b"\xff\xfe\x00", b"<a>" * 5000, b""],
+)
+def test_hostile_xmp_credits_nobody_and_costs_no_picture(xmp):
+    assert len(Image.open(io.BytesIO(_shipped(_jpeg(xmp=xmp)))).getexif()) == 0
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"progressive": True}, {"quality": 30}, {"subsampling": 0}, {"subsampling": 1}, {"optimize": True},
+     {"quality": 100, "subsampling": 0}],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [(333, 201), (16, 16), (1, 7)])
+def test_the_fast_decoder_gives_pillows_very_pixels(how, mode, size):
+    rng = np.random.default_rng(5)
+    noise = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    data = _jpeg(noise.convert(mode), **how)
+    ours = pixels.decode(data).image
+    assert np.array_equal(np.asarray(ours), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def test_where_the_fast_decoder_will_not_pillow_decodes(monkeypatch):
+    data = _jpeg()
+    expected = np.asarray(pixels.decode(data).image)
+
+    def refuse(*_):
+        raise ValueError("odd")
+
+    monkeypatch.setattr(pixels.simplejpeg, "decode_jpeg", refuse)
+    assert np.array_equal(np.asarray(pixels.decode(data).image), expected)
+
+
+@pytest.mark.parametrize("size", [(100, 60), (128, 128), (200, 900), (5000, 30), (1, 1)])
+def test_a_thumbnail_is_small_upright_and_untagged(size):
+    image = Image.new("RGB", size, (200, 30, 60))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    data = pixels.thumbnail(pixels.decode(_jpeg(image, exif=exif)))
+    small = Image.open(io.BytesIO(data))
+    assert max(small.size) == max(size) if max(size) < 128 else 128 <= max(small.size) < 256
+    assert b"somebody" not in data and b"Exif" not in data
+    assert abs(small.convert("RGB").getpixel((0, 0))[0] - 200) < 4

@@ -11,7 +11,7 @@ from curation.images.phash import PROBES
 FIELDS = {
     "uuid": pa.string(), "source": pa.string(), "record_key": pa.string(), "url": pa.string(), "host": pa.string(),
     "provider_key": pa.string(), "crop": pa.string(), "lineage": pa.string(), "md5": pa.string(),
-    "pixel_sha256": pa.string(), "phash": pa.string(), "probes": pa.binary(), "organismID": pa.string(),
+    "pixel_xxh3": pa.string(), "phash": pa.string(), "probes": pa.binary(), "organismID": pa.string(),
     "datasetKey": pa.string(), "catalogNumber": pa.string(), "deploymentID": pa.string(), "recordedBy": pa.string(),
     "eventDate": pa.string(), "original_width": pa.int32(), "original_height": pa.int32(),
     "preference": pa.int32(), "n_pixels": pa.int64(), "n_bytes": pa.int64(), "strictness": pa.int32(),
@@ -41,7 +41,7 @@ def run(con, tmp_path, rows, held=(), scores=None, **how):
     """dedup over rows given by what differs; outcome by uuid. `scores` says what pixels say of a pair."""
     plain = {"source": "gbif", "host": "h", "original_width": 100, "original_height": 80, "preference": 0,
              "n_pixels": 8000, "n_bytes": 50, "strictness": 1, "source_order": 1, "n_known": 0}  # fmt: skip
-    full = [{**plain, "record_key": key, "url": key, "md5": key, "pixel_sha256": key, "lineage": key, "uuid": key,
+    full = [{**plain, "record_key": key, "url": key, "md5": key, "pixel_xxh3": key, "lineage": key, "uuid": key,
              "phash": random_hash(), "probes": probes(), **more} for key, more in sorted(rows.items())]  # fmt: skip
     picture = pa.Table.from_pylist(full, schema=pa.schema(FIELDS.items()))
     picture = picture.add_column(0, "id", pa.array(range(len(full)), pa.int64()))
@@ -100,7 +100,7 @@ def test_a_threshold_the_search_is_not_exact_for_is_refused(con, tmp_path):
     ],
 )
 def test_of_equal_pictures_the_stated_order_decides_who_stays(con, tmp_path, one, other, kept):
-    both = {"pixel_sha256": "same", "phash": random_hash()}
+    both = {"pixel_xxh3": "same", "phash": random_hash()}
     found, _ = run(con, tmp_path, {"a": {**both, **one}, "b": {**both, **other}})
     left = "b" if kept == "a" else "a"
     assert fate(found) == {left: (kept, "pixels")}
@@ -110,7 +110,7 @@ def test_each_class_says_its_name_and_the_first_of_the_ladder_counts(con, tmp_pa
     near, far = random_hash(), random_hash()
     rows = {
         "a": {}, "a2": {"url": "a"}, "b": {"provider_key": "k"}, "b2": {"provider_key": "k"},
-        "c": {}, "c2": {"md5": "c", "pixel_sha256": "c"}, "d": {"pixel_sha256": "d"}, "d2": {"pixel_sha256": "d"},
+        "c": {}, "c2": {"md5": "c", "pixel_xxh3": "c"}, "d": {"pixel_xxh3": "d"}, "d2": {"pixel_xxh3": "d"},
         "e": {"phash": near}, "e2": {"phash": flipped(near, 10)}, "f": {"phash": far},
         "f2": {"phash": flipped(far, 13)},
     }  # fmt: skip
@@ -153,7 +153,7 @@ def test_every_class_can_be_switched_off(con, tmp_path, off):
     near, far = random_hash(), random_hash()
     rows = {
         "p": {}, "p2": {"url": "p"}, "q": {"provider_key": "k"}, "q2": {"provider_key": "k"}, "r": {},
-        "r2": {"md5": "r"}, "s": {}, "s2": {"pixel_sha256": "s"}, "t": {"phash": near},
+        "r2": {"md5": "r"}, "s": {}, "s2": {"pixel_xxh3": "s"}, "t": {"phash": near},
         "t2": {"phash": flipped(near, 4)}, "u": {"phash": far}, "u2": {"phash": flipped(far, 14)}, **_altered(),
     }  # fmt: skip
     before, _ = run(con, tmp_path / "all", rows)
@@ -202,7 +202,7 @@ def test_the_twin_of_a_burst_frame_is_kept_by_its_frame(con, tmp_path):
     found, _ = run(
         con,
         tmp_path,
-        {**frames, "g": {"md5": "f1", "pixel_sha256": "f1", "phash": flipped(base, 1)}},
+        {**frames, "g": {"md5": "f1", "pixel_xxh3": "f1", "phash": flipped(base, 1)}},
     )
     assert fate(found) == {"g": ("f1", "md5")}
 
@@ -210,7 +210,7 @@ def test_the_twin_of_a_burst_frame_is_kept_by_its_frame(con, tmp_path):
 def test_one_picture_under_many_names_at_one_server_is_a_placeholder_and_nobodys_duplicate(
     con, tmp_path
 ):
-    lost = {"pixel_sha256": "lost", "phash": random_hash()}
+    lost = {"pixel_xxh3": "lost", "phash": random_hash()}
     rows = {f"p{k}": {**lost, "lineage": f"taxon {k % 3}"} for k in range(4)}
     rows["q"] = {**lost, "host": "elsewhere"}
     found, _ = run(con, tmp_path / "many", rows)
@@ -229,8 +229,8 @@ def test_one_picture_under_many_names_at_one_server_is_a_placeholder_and_nobodys
 def test_what_is_near_a_held_out_picture_says_which_and_is_never_the_one_kept(con, tmp_path):
     held_hash, turned = random_hash(), random_hash()
     held = [{"benchmark": "rare", "phash": held_hash, "probes": probes(mirror=turned)}]
-    rows = {"a": {"phash": flipped(held_hash, 8), "pixel_sha256": "same", "n_pixels": 9000},
-            "b": {"pixel_sha256": "same"}, "c": {"phash": turned}, "d": {}}  # fmt: skip
+    rows = {"a": {"phash": flipped(held_hash, 8), "pixel_xxh3": "same", "n_pixels": 9000},
+            "b": {"pixel_xxh3": "same"}, "c": {"phash": turned}, "d": {}}  # fmt: skip
     found, _ = run(con, tmp_path, rows, held)
     assert {key: row["benchmark"] for key, row in found.items()} == {
         "a": "rare",

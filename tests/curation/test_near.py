@@ -59,15 +59,37 @@ def test_the_worst_pattern_of_15_bits_is_found(con, tmp_path):
         assert found == {(0, 1, 15)}
 
 
-def _band_of_each_bit(con):
+def test_the_second_arrangement_is_another_one_and_finds_more_of_what_is_far(con, tmp_path):
+    first, second = _band_of_each_bit(con, 0), _band_of_each_bit(con, 1)
+    assert sorted(np.bincount(second)) == [32] * 8
+    shared = [[np.sum((first == a) & (second == b)) for b in range(8)] for a in range(8)]
+    assert np.max(shared) <= 4, "two bits of a band are seldom in one band again"
+    rng = np.random.default_rng(2)
+    texts = []
+    for _ in range(400):
+        value = int.from_bytes(rng.bytes(32))
+        texts += [
+            f"{value:064x}",
+            f"{value ^ sum(1 << int(b) for b in rng.choice(256, 26, replace=False)):064x}",
+        ]
+    found = [
+        len(rows(near.among(con, near.words(texts), 31, tmp_path / str(n), n_arrangements=n)))
+        for n in (1, 2)
+    ]
+    assert found[0] < 0.85 * 400 and found[1] > 0.9 * 400
+
+
+def _band_of_each_bit(con, arrangement=0):
     con.execute(near.MACROS)
     text = """
     select first(band) from (
-      select bit, band, band_of(word_of(h, 0), word_of(h, 1), word_of(h, 2), word_of(h, 3), band) as value
+      select bit, band, band_of(word_of(h, 0), word_of(h, 1), word_of(h, 2), word_of(h, 3), band, $arrangement) as value
       from (select unnest($hashes) as h, unnest(range(256)) as bit), range(8) as r(band)
     ) where value <> 0 group by bit having count(*) = 1 order by bit
     """
-    found = con.execute(text, {"hashes": [f"{1 << bit:064x}" for bit in range(256)]}).fetchall()
+    found = con.execute(
+        text, {"hashes": [f"{1 << bit:064x}" for bit in range(256)], "arrangement": arrangement}
+    ).fetchall()
     return np.array([band for (band,) in found])
 
 

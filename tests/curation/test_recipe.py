@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from curation import recipe
+from curation.toml_tree import as_toml_value
 
 GOOD = 'name = "mine"\n[[source]]\nkind = "own"\nname = "field"\npath = "t.csv"\n'
 
@@ -103,11 +104,11 @@ def test_numbers_stay_in_their_range(tmp_path, key, good, bad):
 
 def test_what_if_changes_one_field_and_nothing_else(tmp_path):
     base = recipe.read(str(written(tmp_path, GOOD)))
-    made = recipe.changed(base, "dedup.near_max_bits", recipe.as_toml_value("4"))
+    made = recipe.changed(base, "dedup.near_max_bits", as_toml_value("4"))
     assert made == dataclasses.replace(base, dedup=recipe.Dedup(near_max_bits=4))
-    assert recipe.changed(base, "title", recipe.as_toml_value("My taxa")).title == "My taxa"
+    assert recipe.changed(base, "title", as_toml_value("My taxa")).title == "My taxa"
     assert recipe.changed(
-        base, "verdict.remove_url", recipe.as_toml_value('["x"]')
+        base, "verdict.remove_url", as_toml_value('["x"]')
     ).verdict.remove_url == ("x",)
 
 
@@ -125,6 +126,6 @@ def test_what_if_changes_one_field_and_nothing_else(tmp_path):
 def test_what_if_refuses_what_a_recipe_would(tmp_path, key, value, said):
     base = recipe.read(str(written(tmp_path, GOOD)))
     with pytest.raises(ValueError) as caught:
-        recipe.changed(base, key, recipe.as_toml_value(value))
+        recipe.changed(base, key, as_toml_value(value))
     assert said in str(caught.value)
     assert "--what-if" in str(caught.value)
