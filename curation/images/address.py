@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 import socket
 import urllib.parse
 from collections.abc import Collection
 
 import aiohttp
+import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
@@ -22,24 +24,34 @@ class Refused(Exception):
     """An address that is not asked; the text is the reason of its row."""
 
 
-def checked(url: str, private: Collection[str] = ()) -> tuple[urllib.parse.SplitResult, str]:
-    """The parts and the host of a web address; Refused when it may not be asked.
+def checked(url: str, private: Collection[str] = ()) -> yarl.URL:
+    """The address as the client reads it, so that no other reading of it can be asked; Refused if it may not.
 
-    `private` are hosts, or `host:port`, that may be in a private network.
+    `private` are hosts, or `host:port`, that may be in a private network. A name is judged where it is
+    looked up.
     """
     try:
-        parts = urllib.parse.urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
+        parsed = yarl.URL(url)
+        host, _ = parsed.host, parsed.port
     except ValueError as error:
         raise Refused("bad_address") from error
-    if parts.scheme not in ("http", "https") or not host:
+    if parsed.scheme not in ("http", "https") or not host:
         raise Refused("not_a_web_address")
-    if parts.username is not None or parts.password is not None:
+    if "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]:
         raise Refused("credentials_in_address")
-    allowed = bool({host, parts.netloc.lower()} & set(private))
-    if (literal := _literal(host)) is not None and not allowed and not is_public(literal):
-        raise Refused("private_address")
-    return parts, host  # a name is judged where it is looked up
+    if not {host, parsed.authority} & set(private):
+        literal = _literal(host)
+        if literal is not None and not is_public(literal):
+            raise Refused("private_address")
+    return parsed
+
+
+def joined(url: str, location: str) -> str:
+    """Where a redirect leads; Refused when that is no address."""
+    try:
+        return urllib.parse.urljoin(url, location)
+    except ValueError as error:
+        raise Refused("bad_address") from error
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -53,14 +65,6 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, UnicodeError):
         return None
-
-
-def joined(url: str, location: str) -> str:
-    """Where a redirect leads; Refused when that is no address."""
-    try:
-        return urllib.parse.urljoin(url, location)
-    except ValueError as error:
-        raise Refused("bad_address") from error
 
 
 class PublicResolver(AbstractResolver):

@@ -16,6 +16,7 @@ import asyncio
 import email.utils
 import heapq
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -89,14 +90,17 @@ class Fetcher:
 
 
 class _Run:
-    """One fetch under way."""
+    """One fetch under way: as many workers as connections, each asking whatever host is next."""
 
     def __init__(self, fetcher: Fetcher, wanted: pa.Table, parts: Parts) -> None:
         self.limits, self.host_map, self.parts = fetcher.limits, fetcher.host_map, parts
         self.columns = {name: wanted.column(name) for name in WANTED.names}
         self.turn = Turn([self._host(name, rows) for name, rows in _spans(wanted.column("host"))])
-        self.wake = asyncio.Event()
-        self.n_flying, self.n_left = 0, wanted.num_rows
+        self.n_left = wanted.num_rows
+        self.idle: deque[asyncio.Future[None]] = deque()
+        self.timer: asyncio.TimerHandle | None = None
+        self.deadlines: dict[asyncio.Task[Any], float] = {}
+        self.slow: set[asyncio.Task[Any]] = set()
 
     def _host(self, name: str, rows: range) -> Host:
         rate = self.limits.host_rates.get(name, self.limits.max_per_second)
@@ -126,52 +130,85 @@ class _Run:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), **how) as self.mapped,
             asyncio.TaskGroup() as group,
         ):
-            while self.n_left:
-                now = time.monotonic()
-                full = self.n_flying >= self.limits.n_connections
-                taken = None if full else self.turn.next(now)
-                if taken is None:
-                    self.wake.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(
-                            self.wake.wait(), None if full else self.turn.wait_s(now)
-                        )
-                    continue
-                host, item = taken
-                if host.given_up:
-                    self._finish(item, Answer("transient", host.given_up))
-                else:
-                    self.n_flying += 1
-                    group.create_task(self._one(host, item))
-                if self.parts.is_due():
-                    self.parts.close()
-                await self.parts.room()
+            watch = group.create_task(self._watch())
+            n_workers = min(self.limits.n_connections, self.n_left)
+            for worker in [group.create_task(self._work()) for _ in range(n_workers)]:
+                await worker
+            watch.cancel()
+
+    async def _work(self) -> None:
+        while self.n_left:
+            taken = self.turn.next(time.monotonic())
+            if taken is None:
+                await self._wait()
+                continue
+            self._wake()  # there may be work for another
+            await self._one(*taken)
+            if self.parts.is_due():
+                self.parts.close()
+            await self.parts.room()
+        while self.idle:
+            self._wake()
+
+    async def _wait(self) -> None:
+        """Until a host has room, or the time it asked for is over."""
+        loop = asyncio.get_running_loop()
+        wait_s = self.turn.wait_s(time.monotonic())
+        if wait_s is not None and (self.timer is None or self.timer.when() > loop.time() + wait_s):
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = loop.call_later(wait_s, self._tick)
+        woken = loop.create_future()
+        self.idle.append(woken)
+        await woken
+
+    def _tick(self) -> None:
+        self.timer = None
+        self._wake()
+
+    def _wake(self) -> None:
+        """One idle worker; it wakes the next if it finds something to do."""
+        while self.idle:
+            woken = self.idle.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                return
+
+    async def _watch(self) -> None:
+        """End requests that take longer than a picture may."""
+        while True:
+            await asyncio.sleep(min(0.25, self.limits.max_seconds / 4))
+            now = time.monotonic()
+            for task in [
+                t for t, until in self.deadlines.items() if until < now and t not in self.slow
+            ]:
+                self.slow.add(task)
+                task.cancel()
 
     async def _one(self, host: Host, item: Try) -> None:
+        if host.given_up:
+            self._finish(item, Answer("transient", host.given_up))
+            await asyncio.sleep(0)
+            return
+        url = str(self.columns["address"][item.row].as_py())
         local = self.columns["local"][item.row].as_py()
         if local is not None:
-            answer = self._from_folder(Path(local), self._text("address", item))
+            answer = self._from_folder(Path(local), url)
         else:
-            answer = await self._from_web(self._text("address", item), host)
+            answer = await self._from_web(url, host)
         item.n_asked += 1
-        now = time.monotonic()
         host.n_flying -= 1
-        self.n_flying -= 1
         if answer.status == "transient" and item.n_asked < self.limits.tries:
             wait_s = max(answer.wait_s, self.limits.backoff_s * 2 ** (item.n_asked - 1))
-            item.due = now + wait_s
+            item.due = time.monotonic() + wait_s
             heapq.heappush(host.again, item)
         else:
             self._finish(item, answer)
         self.turn.back(host)
-        self.wake.set()
 
     def _finish(self, item: Try, answer: Answer) -> None:
         self.n_left -= 1
         self.parts.add(item.row, answer)
-
-    def _text(self, name: str, item: Try) -> str:
-        return str(self.columns[name][item.row].as_py())
 
     def _from_folder(self, folder: Path, name: str) -> Answer:
         try:
@@ -189,18 +226,27 @@ class _Run:
 
     async def _from_web(self, url: str, host: Host) -> Answer:
         seen: list[int] = []
+        me = asyncio.current_task()
+        assert me is not None
+        self.deadlines[me] = time.monotonic() + self.limits.max_seconds
         try:
-            async with asyncio.timeout(self.limits.max_seconds):
-                answer = await self._ask(url, seen)
+            answer = await self._ask(url, seen)
+        except asyncio.CancelledError:
+            if me not in self.slow:
+                raise
+            self.slow.discard(me)
+            me.uncancel()
+            answer = Answer("transient", "too_slow", _last(seen))
         except Refused as error:
             return Answer("gone", str(error))
-        except TimeoutError as error:
-            slow = not isinstance(error, aiohttp.ServerTimeoutError)
-            answer = Answer("transient", "too_slow" if slow else "timeout", _last(seen))
+        except TimeoutError:
+            answer = Answer("transient", "timeout", _last(seen))
         except aiohttp.InvalidURL:
             return Answer("gone", "bad_address")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             answer = Answer("transient", _network_reason(error), _last(seen))
+        finally:
+            del self.deadlines[me]
         if answer.http is not None:
             host.answered(answer.http)
         else:
@@ -221,15 +267,13 @@ class _Run:
 
     def _response(self, url: str) -> Any:
         """The request of an address; Refused when it is not a public web address."""
-        parts, host = address.checked(url, self.limits.private_hosts)
-        try:
-            if mapped := self._mapped_to(host):
-                target = parts._replace(scheme="http", netloc=mapped).geturl()
-                return self.mapped.get(
-                    yarl.URL(target), allow_redirects=False, headers={"Host": parts.netloc})  # fmt: skip
-            return self.public.get(yarl.URL(url), allow_redirects=False)
-        except ValueError as error:
-            raise Refused("bad_address") from error
+        parsed = address.checked(url, self.limits.private_hosts)
+        if mapped := self._mapped_to(parsed.host or ""):
+            target = yarl.URL(f"http://{mapped}").join(parsed.relative())
+            return self.mapped.get(
+                target, allow_redirects=False, headers={"Host": parsed.authority}
+            )
+        return self.public.get(parsed, allow_redirects=False)
 
     async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
         status, headers = response.status, response.headers

@@ -1,13 +1,13 @@
 """Outcomes and bytes of a fetch, in parts: rows of a table, and one pack of bytes on disk beside them.
 
-Digests and writing happen in a thread of their own, a part at a time, while the event loop asks on.
+Writing happens in a thread of its own, a part at a time, while the event loop asks on. The md5 of a picture
+is left to who looks at it next: there the bytes are read anyway, on another core.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ from catalog import pixels, schema
 from curation.store import Pack
 
 PART_S = 60.0  # a part is closed after so long, so that a killed run loses little
-PART_BYTES = 64 * 2**20  # and with so many bytes: the open part lies in memory
-N_CLOSING = 2  # parts being written at most; then nothing more is asked
+PART_BYTES = 64 * 2**20  # and with so many bytes
+FLUSH_BYTES = 4 * 2**20  # are written together: so much of a part lies in memory
+N_WRITING = 3  # writes under way at most; then nothing more is asked
 
 FETCHED = pa.schema(
     [*schema.FETCH.schema, ("address", pa.string()), ("pack", pa.string()), ("offset", pa.int64())]
@@ -46,78 +47,117 @@ class Parts:
         self._folder, self._n_rows, self._number = folder, n_rows, number
         self._named = {n: wanted.column(n) for n in ("url", "host", "address")}
         self._more = {n: wanted.column(n) for n in wanted.column_names if n not in WANTED.names}
-        self._open: list[tuple[int, Answer]] = []
-        self._n_bytes, self._begun = 0, time.monotonic()
-        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)  # writes in the order of the calls
+        self._writing: list[asyncio.Future[None]] = []
         self._closing: list[asyncio.Future[pa.Table]] = []
+        self._pack: Pack | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._rows: list[int] = []
+        self._outcomes: list[tuple[str, str | None, int | None]] = []
+        self._bodies: list[tuple[str | None, int, int] | None] = []  # media type, length, offset
+        self._unwritten: list[bytes] = []
+        self._n_unwritten = self._offset = 0
+        self._begun = time.monotonic()
 
     def add(self, row: int, answer: Answer) -> None:
         """The outcome of a row of `wanted`."""
-        self._open.append((row, answer))
-        self._n_bytes += len(answer.data or b"")
-        if len(self._open) >= self._n_rows or self._n_bytes >= PART_BYTES:
+        self._rows.append(row)
+        self._outcomes.append((answer.status, answer.error, answer.http))
+        data = answer.data
+        if data is None:
+            self._bodies.append(None)
+        else:
+            self._bodies.append((pixels.media_type(data[:32]), len(data), self._offset))
+            self._unwritten.append(data)
+            self._n_unwritten += len(data)
+            self._offset += len(data)
+            if self._n_unwritten >= FLUSH_BYTES:
+                self._flush()
+        if len(self._rows) >= self._n_rows or self._offset >= PART_BYTES:
             self.close()
 
     def is_due(self) -> bool:
         """True when the part has been open for long."""
-        return bool(self._open) and time.monotonic() - self._begun > PART_S
+        return bool(self._rows) and time.monotonic() - self._begun > PART_S
+
+    def _flush(self) -> None:
+        if self._unwritten:
+            self._pack = self._pack or Pack(self._folder)
+            loop = asyncio.get_running_loop()
+            self._writing.append(
+                loop.run_in_executor(self._thread, self._pack.add_all, self._unwritten)
+            )
+            self._unwritten, self._n_unwritten = [], 0
 
     def close(self) -> None:
-        """Have the open part written."""
-        if self._open:
+        """Have the open part finished."""
+        if self._rows:
+            self._flush()
             loop = asyncio.get_running_loop()
-            self._closing.append(
-                loop.run_in_executor(self._thread, self._write, self._open, self._number)
-            )
-            self._open, self._n_bytes, self._number = [], 0, self._number + 1
-        self._begun = time.monotonic()
+            what = (self._pack, self._number, self._rows, self._outcomes, self._bodies)
+            self._closing.append(loop.run_in_executor(self._thread, self._finish, *what))
+            self._pack, self._number = None, self._number + 1
+        self._start()
 
     async def room(self) -> None:
-        """Wait until few enough parts are being written."""
-        while sum(not part.done() for part in self._closing) > N_CLOSING:
-            await asyncio.wait([part for part in self._closing if not part.done()],
-                               return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+        """Wait until few enough writes are under way; what went wrong with one goes wrong here."""
+        while self._writing:
+            if self._writing[0].done():
+                self._writing.pop(0).result()
+            elif len(self._writing) > N_WRITING:
+                await asyncio.wait(self._writing[:1])
+            else:
+                return
 
-    def _write(self, answers: list[tuple[int, Answer]], number: int) -> pa.Table:
+    def _finish(
+        self, pack: Pack | None, number: int, rows: list[int],
+        outcomes: list[tuple[str, str | None, int | None]], bodies: list[tuple[str | None, int, int] | None],
+    ) -> pa.Table:  # fmt: skip
         """One part: its pack in its place on disk, its rows as a table."""
         name = f"{number:08d}"
-        columns: dict[str, list[Any]] = {n: [] for n in FETCHED.names}
-        with Pack(self._folder) as pack:
-            for row, answer in answers:
-                data = answer.data
-                values = {
-                    **{n: column[row].as_py() for n, column in self._named.items()},
-                    "status": answer.status, "error": answer.error, "http_status": answer.http,
-                    "md5": None if data is None else hashlib.md5(data).hexdigest(),
-                    "media_type": None if data is None else pixels.media_type(data[:32]),
-                    "n_bytes": None if data is None else len(data), "pack": None if data is None else name,
-                    "offset": None if data is None else pack.add(data),
-                }  # fmt: skip
-                for n, column in columns.items():
-                    column.append(values[n])
-            if pack.n_bytes:
+        if pack is not None:
+            with pack:
+                if pack.n_bytes != sum(body[1] for body in bodies if body):
+                    raise OSError("a part of the bytes was not written")  # its own error says why
                 pack.close(name)
-        part = pa.table(columns, schema=FETCHED)
+        places = pa.array(rows, pa.int64())
+        columns: dict[str, Any] = {
+            **{n: column.take(places) for n, column in self._named.items()},
+            "status": [status for status, _, _ in outcomes],
+            "error": [error for _, error, _ in outcomes],
+            "http_status": [http for _, _, http in outcomes],
+            "md5": [None] * len(rows),
+            "media_type": [body and body[0] for body in bodies],
+            "n_bytes": [body and body[1] for body in bodies],
+            "offset": [body and body[2] for body in bodies],
+            "pack": [body and name for body in bodies],
+        }  # fmt: skip
+        part = pa.table({n: columns[n] for n in FETCHED.names}, schema=FETCHED)
         for n, given in self._more.items():
-            part = part.append_column(
-                n, pa.array([given[row].as_py() for row, _ in answers], given.type)
-            )
+            part = part.append_column(n, given.take(places))
         return part
 
     async def next(self, run: asyncio.Task[None]) -> pa.Table | None:
         """The next part; None when `run` has ended and every part was taken."""
         while True:
             if self._closing and (self._closing[0].done() or run.done()):
+                await asyncio.wait(self._closing[:1])
+                await self.room()
                 return await self._closing.pop(0)
             if run.done():
                 await run  # what went wrong there goes wrong here
-                if not self._open:
+                if not self._rows:
                     return None
                 self.close()
                 continue
-            await asyncio.wait([run, *self._closing[:1]], timeout=0.05 if not self._closing else None,
+            await asyncio.wait([run, *self._closing[:1]], timeout=None if self._closing else 0.05,
                                return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
 
     def drop(self) -> None:
         """Forget the open part: its addresses are asked again."""
         self._thread.shutdown()
+        if self._pack is not None:
+            with self._pack:
+                pass

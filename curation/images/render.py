@@ -41,7 +41,7 @@ class Limits:
 
 
 class Content(NamedTuple):
-    """A picture: md5 of its bytes, the crop or None, and where the bytes lie."""
+    """A picture: md5 of its bytes ("" until it has been looked at), the crop or None, where they lie."""
 
     md5: str
     crop: str | None
@@ -59,28 +59,30 @@ class Unit(NamedTuple):
     limits: Limits
 
 
-def render_unit(unit: Unit) -> int:
-    """Look at the pictures of a unit; commit one pack and one part of the ledger; return how many."""
+def render_unit(unit: Unit) -> tuple[tuple[str, int, str], ...]:
+    """Look at the pictures of a unit; commit one pack and one part of the ledger.
+
+    Returns (pack, offset, md5) of every picture's bytes.
+    """
     fetched, ledger = Packs(Path(unit.fetched)), Ledger(Path(unit.ledger), RENDERED)
-    identity = repr([(c.md5, c.crop) for c in unit.contents]).encode()
-    name = hashlib.sha256(identity).hexdigest()[:24]
+    name = hashlib.sha256(repr(unit.contents).encode()).hexdigest()[:24]
 
     def read(content: Content) -> bytes:
         try:
             return fetched.get(content.pack, content.offset, content.n_bytes, content.md5)
         except FileNotFoundError as error:
             raise ValueError(
-                f"the bytes of {content.md5} are gone ({error}); run the build again"
+                f"the bytes of a picture are gone ({error}); run the build again"
             ) from error
 
     with Pack(ledger.dir) as pack:
         rows = render(unit.contents, read, unit.limits, pack)
         pack.close(name)
-    named = pa.array(
-        [name if at is not None else None for at in rows.column("offset").to_pylist()], pa.string()
-    )
-    ledger.put(name, rows.set_column(rows.schema.get_field_index("pack"), "pack", named))
-    return len(unit.contents)
+    named = [name if at is not None else None for at in rows.column("offset").to_pylist()]
+    place = rows.schema.get_field_index("pack")
+    ledger.put(name, rows.set_column(place, "pack", pa.array(named, pa.string())))
+    md5s = rows.column("md5").to_pylist()
+    return tuple((c.pack, c.offset, md5) for c, md5 in zip(unit.contents, md5s, strict=True))
 
 
 def render(
@@ -103,16 +105,20 @@ def _row(
     content: Content, read: Callable[[Content], bytes], limits: Limits, pack: Pack
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """The row of one picture without its hashes, and the tile to hash (None: failed or flat)."""
-    row: dict[str, Any] = {"md5": content.md5, "crop": content.crop}
+    data = read(content)
+    row: dict[str, Any] = {
+        "md5": content.md5 or hashlib.md5(data).hexdigest(),
+        "crop": content.crop,
+    }
     try:
-        picture = pixels.decode(read(content), content.crop, max_pixels=limits.max_pixels)
+        picture = pixels.decode(data, content.crop, max_pixels=limits.max_pixels)
     except pixels.Undecodable as error:
         return row | {"error": str(error)}, None
     image = picture.pixels
     grey = tile(image)
     spread = float(grey.std())
     size = f"{image.width}x{image.height}:".encode()
-    data, width, height = pixels.shipped(
+    shown, width, height = pixels.shipped(
         picture, max_side_px=limits.max_side_px, quality=limits.quality
     )
     small = pixels.thumbnail(picture)
@@ -120,9 +126,9 @@ def _row(
         "phash_quality": round(spread, 4),
         "pixel_xxh3": xxhash.xxh3_128_hexdigest(size + image.tobytes("raw", "RGB")),
         "original_width": image.width, "original_height": image.height,
-        "image_md5": hashlib.md5(data).hexdigest(), "width": width, "height": height,
+        "image_md5": hashlib.md5(shown).hexdigest(), "width": width, "height": height,
         "thumb_md5": hashlib.md5(small).hexdigest(),
-        "offset": pack.add(data), "n_bytes": len(data), "n_thumb_bytes": len(small),
+        "offset": pack.add(shown), "n_bytes": len(shown), "n_thumb_bytes": len(small),
     }  # fmt: skip
     pack.add(small)
     return row, grey if spread >= phash.MIN_SPREAD else None

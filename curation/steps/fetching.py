@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ where k.status is null
 order by w.host, w.url
 """
 
+ORPHAN_SQL = (
+    "select pack from packs where pack not in (select pack from ledger where pack is not null)"
+)
+
 FETCHED_SQL = """
 with newest as (select * from ledger qualify row_number() over (partition by url order by seq desc) = 1)
 select w.url, w.host, k.status, k.error, k.http_status, k.md5, k.media_type, k.n_bytes
@@ -108,30 +112,47 @@ def _ask(build: Build, ledger: Ledger, asked: pa.Table) -> None:
     part_rows = min(2048, max(64, asked.num_rows // PARTS_PER_FETCH))
     fetcher = fetch.Fetcher(ledger.dir, limits, build.host_map, part_rows=part_rows)
     rendering = Rendering.of(build)
+    waiting: dict[str, pa.Table] = {}  # parts whose pictures are being looked at, by pack
 
     def units() -> Iterator[render.Unit]:
-        for part in fetcher.fetch(asked, ledger.next_number):
-            ledger.append(part)
+        for part in fetcher.fetch(asked, _first_number(build, ledger)):
             for status in part.column("status").to_pylist():
                 bar.step(status == "ok")
             if contents := tuple(_contents(part)):
+                waiting[contents[0].pack] = part
                 yield rendering.unit(contents)
+            else:
+                ledger.append(part)
 
     with build.progress("fetch", asked.num_rows) as bar:
-        for _ in run_units(
+        for looked in run_units(
             render.render_unit, units(), engine=build.engine, workers=build.workers, root=build.root
         ):
-            pass
+            ledger.append(_with_md5(waiting.pop(looked[0][0]), looked))
+
+
+def _first_number(build: Build, ledger: Ledger) -> int:
+    """The number of the next pack; packs that a killed run left without their rows are removed."""
+    packs = Packs(ledger.dir)
+    orphans = sql.query(build.con, ORPHAN_SQL, packs=packs.names(), ledger=ledger.input()).rows()
+    for (name,) in orphans:
+        packs.path(name).unlink()
+    last = max((int(name) for name in packs.names().column("pack").to_pylist()), default=-1)
+    return max(last + 1, ledger.next_number)
 
 
 def _contents(part: pa.Table) -> Iterator[render.Content]:
     """The pictures of a part: every crop of every address that gave one."""
-    seen = set()
     for row in part.to_pylist():
         for crop in json.loads(row["crops"]) if row["status"] == "ok" else ():
-            if (key := (row["md5"], crop or None)) not in seen:
-                seen.add(key)
-                yield render.Content(*key, row["pack"], row["offset"], row["n_bytes"])
+            yield render.Content("", crop or None, row["pack"], row["offset"], row["n_bytes"])
+
+
+def _with_md5(part: pa.Table, looked: Sequence[Sequence[Any]]) -> pa.Table:
+    """The part with what its bytes were found to be."""
+    md5_at = {offset: md5 for _, offset, md5 in looked}
+    found = [None if at is None else md5_at[at] for at in part.column("offset").to_pylist()]
+    return part.set_column(part.schema.get_field_index("md5"), "md5", pa.array(found, pa.string()))
 
 
 def _on_disk(query: sql.Query, path: Path) -> pa.Table:

@@ -81,7 +81,7 @@ class Rendering:
         n_workers = build.workers or len(os.sched_getaffinity(0))
         units = [self.unit(batch) for batch in render.batches(contents, n_workers)]
         with build.progress(what, len(contents)) as bar:
-            for n_done in run_units(render.render_unit, units, engine=build.engine, workers=build.workers,
+            for looked in run_units(render.render_unit, units, engine=build.engine, workers=build.workers,
                                     root=build.root):  # fmt: skip
-                bar.step(True, n_done)
+                bar.step(True, len(looked))
         return content

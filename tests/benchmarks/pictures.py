@@ -129,7 +129,7 @@ def _measure(n: int, port: int) -> dict[str, float]:
         parts: list[pa.Table] = []
         found["fetch_s"] = _timed(lambda: parts.extend(fetcher.fetch(wanted)))
         contents = [
-            render.Content(r["md5"], None, r["pack"], r["offset"], r["n_bytes"])
+            render.Content("", None, r["pack"], r["offset"], r["n_bytes"])
             for p in parts
             for r in p.to_pylist()
         ]

@@ -178,6 +178,6 @@ def test_a_full_disk_stops_the_build_and_is_no_fault_of_the_picture(tmp_path, fo
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("curation.store.Pack.add", full)
+    monkeypatch.setattr("curation.store.Pack.add_all", full)
     with pytest.raises(OSError, match="No space left"):
         outcome(tmp_path, "sub/a.jpg", folder)
