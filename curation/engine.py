@@ -204,7 +204,8 @@ class Processes(Closing[Any]):
         self._n_deaths += 1
         if self._n_deaths > MAX_DEATHS:
             raise RuntimeError(
-                "workers die again and again, most likely for want of memory; try fewer --workers"
+                "workers die again and again, most likely for want of memory: try fewer --workers (or, where a "
+                "script of yours calls this, for want of `if __name__ == '__main__':` around the call)"
             )
         lost += [unit for job, unit in self._open.items() if not job.done() or job.exception()]
         kept = {job: unit for job, unit in self._open.items() if job.done() and not job.exception()}

@@ -125,8 +125,10 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
     def write(folder: Path) -> dict[str, Any]:
         work = build.scratch("dedup")
         picture = work / "picture.parquet"
-        sql.query(build.con, PICTURE_SQL, {"min_side_px": params["min_side_px"], "sources": list(schema.SOURCES)},
-                  **inputs).copy_to(picture)  # fmt: skip
+        rest = {"min_side_px": params["min_side_px"], "sources": list(schema.SOURCES)}
+        compared = sql.query(build.con, PICTURE_SQL, rest, **inputs)
+        # reordered, the join on `crop` comes first, and every null crop meets every other
+        dataclasses.replace(compared, as_written=True).copy_to(picture)
         held = pa.concat_tables([HELD.empty_table(), *(_held(a) for a in made["benchmark"])])
         place = work / "place.parquet"
         rendering = Rendering.of(build)

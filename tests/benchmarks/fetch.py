@@ -127,8 +127,20 @@ def _peers(port: int, n_files: int) -> dict[str, Any]:
     }
 
 
-def _urls(n: int, port: int, n_files: int) -> list[str]:
-    return [f"http://127.0.0.1:{port}/{k % n_files:06d}.jpg?{k}" for k in range(n)]
+def _wanted(n: int, port: int, n_files: int, path: Path) -> pa.Table:
+    """The addresses in a file, as a build has them."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, fetch.WANTED) as out:
+        for start in range(0, n, 1_000):
+            urls = _urls(min(1_000, n - start), port, n_files, start)
+            columns = [urls, urls, [None] * len(urls), ["127.0.0.1"] * len(urls)]
+            out.write_batch(
+                pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=fetch.WANTED)
+            )
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _urls(n: int, port: int, n_files: int, first: int = 0) -> list[str]:
+    return [f"http://127.0.0.1:{port}/{k % n_files:06d}.jpg?{k}" for k in range(first, first + n)]
 
 
 def _child(job: str, n: int, port: int, n_files: int) -> dict[str, float]:
@@ -159,22 +171,14 @@ def resize(unit: Resize) -> int:
 
 
 def _measure(job: str, n: int, port: int, n_files: int) -> dict[str, float]:
-    urls = _urls(n, port, n_files)
     if job == "bare":
-        return asyncio.run(_bare(urls))
+        return asyncio.run(_bare(_urls(n, port, n_files)))
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         limits = fetch.Limits(CONCURRENT, CONCURRENT, 5, 60, 10**7, 2, 1.0, private_hosts=(f"127.0.0.1:{port}",),
                               max_per_second=RATE if job == "rate" else 0.0)  # fmt: skip
         fetcher = fetch.Fetcher(work / "fetched", limits, part_rows=max(64, min(512, n // 64)))
-        wanted = pa.table(
-            {
-                "url": urls,
-                "address": urls,
-                "local": pa.nulls(n, pa.string()),
-                "host": ["127.0.0.1"] * n,
-            }
-        )
+        wanted = _wanted(n, port, n_files, work / "wanted.arrow")
         if job == "rate":
             return _rate(fetcher, wanted)
         started, n_good = time.perf_counter(), 0
