@@ -67,7 +67,7 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
     the recipe or the command got wrong.
     """
     from catalog import artifact, sql
-    from curation import report, workshop
+    from curation import engine, report, workshop
 
     root = root.resolve()
     only = options.get("only")
@@ -91,7 +91,10 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
                 recipe=recipe, root=root, con=con, host_map=host_map,
                 engine=options.get("engine", "auto"), workers=options.get("workers", 0),
                 dry_run=options.get("dry_run", False))  # fmt: skip
-            made = _run(work, only)
+            try:
+                made = _run(work, only)
+            finally:
+                engine.release()
             view = options.get("view") or recipe.name
             con.close()
             if not work.dry_run and "shard" in made:  # `prune` goes by whole runs

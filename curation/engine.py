@@ -156,6 +156,16 @@ class Serial(Closing[Any]):
             yield self._done.pop()
 
 
+_kept: dict[int, concurrent.futures.ProcessPoolExecutor] = {}
+"""Workers without a state, by their number: they serve one stage after another, until `release`."""
+
+
+def release() -> None:
+    """End the workers that were kept for the next stage."""
+    while _kept:
+        _kept.popitem()[1].shutdown(cancel_futures=True)
+
+
 class Processes(Closing[Any]):
     """Units run in processes of this machine; a process that dies is replaced, its unit run again."""
 
@@ -166,10 +176,15 @@ class Processes(Closing[Any]):
         self._start()
 
     def _start(self) -> None:
+        if self._setup is None and self._n_workers in _kept:
+            self._executor = _kept[self._n_workers]
+            return
         os.environ.update({k: v for k, v in WORKER_ENV.items() if k not in os.environ})
         self._executor = concurrent.futures.ProcessPoolExecutor(
             self._n_workers, mp_context=multiprocessing.get_context("spawn"),
             initializer=_set_up, initargs=(self._setup,))  # fmt: skip
+        if self._setup is None:
+            _kept[self._n_workers] = self._executor
 
     def submit(self, unit: Any) -> None:
         """Queue the unit."""
@@ -209,6 +224,7 @@ class Processes(Closing[Any]):
             )
         lost += [unit for job, unit in self._open.items() if not job.done() or job.exception()]
         kept = {job: unit for job, unit in self._open.items() if job.done() and not job.exception()}
+        _kept.pop(self._n_workers, None)
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._start()
         self._open = kept
@@ -217,8 +233,10 @@ class Processes(Closing[Any]):
         self.n_open = len(self._open)
 
     def close(self) -> None:
-        """Wait for the workers to end."""
-        self._executor.shutdown(cancel_futures=True)
+        """Let the workers go, or keep them for the next stage if all is done."""
+        if self._open or self._setup is not None:
+            _kept.pop(self._n_workers, None)
+            self._executor.shutdown(cancel_futures=True)
 
 
 _state: Any = None

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from catalog import sql
 
 N_BANDS, BAND_BITS = 8, 32
 MAX_EXACT_BITS = 2 * N_BANDS - 1
+MAX_AT_ONCE = 200_000  # hashes; of more, one band is joined at a time, for the sake of memory
 _FLIPS = tuple(
     pa.table({"flip": pa.array(bits, pa.uint64())})
     for bits in (
@@ -54,26 +56,35 @@ create or replace macro bits_between(x, y) as
 """
 
 AMONG_SQL = """
-with value as (select id, w0, w1, w2, w3, band_of(w0, w1, w2, w3, $band, $arrangement) as band from hash),
+with value as (
+  select id, w0, w1, w2, w3, number, band_of(w0, w1, w2, w3, number, $arrangement) as band
+  from hash, unnest($bands) as bands(number)
+),
 probe as (          -- of two bands one bit apart, the one that has the bit finds the other
   select v.*, band as wanted, false as flipped from value v
   union all
   select v.*, xor(band, flip), true from value v, flips where (band & flip) <> 0
 )
 select least(p.id, v.id) as a, greatest(p.id, v.id) as b, bits_between(p, v) as distance
-from probe p join value v on p.wanted = v.band and (p.flipped or p.id < v.id)
+from probe p join value v on p.wanted = v.band and p.number = v.number and (p.flipped or p.id < v.id)
 where bits_between(p, v) <= $max_bits
 """
 
 BETWEEN_SQL = """
-with value as (select id, w0, w1, w2, w3, band_of(w0, w1, w2, w3, $band, $arrangement) as band from hash),
-other as (select id, w0, w1, w2, w3, band_of(w0, w1, w2, w3, $band, $arrangement) as band from probe),
+with value as (
+  select id, w0, w1, w2, w3, number, band_of(w0, w1, w2, w3, number, $arrangement) as band
+  from hash, unnest($bands) as bands(number)
+),
+other as (
+  select id, w0, w1, w2, w3, number, band_of(w0, w1, w2, w3, number, $arrangement) as band
+  from probe, unnest($bands) as bands(number)
+),
 wanted as (
   select o.*, band as wanted from other o
   union all select o.*, xor(band, flip) from other o, flips
 )
 select w.id as a, v.id as b, bits_between(w, v) as distance
-from wanted w join value v on w.wanted = v.band
+from wanted w join value v on w.wanted = v.band and w.number = v.number
 where w.id <> v.id and bits_between(w, v) <= $max_bits
 """
 
@@ -113,13 +124,25 @@ def _by_bands(
     con.execute(MACROS)
     folder.mkdir(parents=True)
     parts = []
+    n_at_once = N_BANDS if _n_rows(inputs["hash"]) <= MAX_AT_ONCE else 1
     for arrangement in range(n_arrangements):
-        for band in range(N_BANDS):
-            parts.append(folder / f"band-{arrangement}-{band}.parquet")
-            params = {"band": band, "arrangement": arrangement, "max_bits": max_bits}
+        for first in range(0, N_BANDS, n_at_once):
+            parts.append(folder / f"bands-{arrangement}-{first}.parquet")
+            params = {
+                "bands": list(range(first, first + n_at_once)),
+                "arrangement": arrangement,
+                "max_bits": max_bits,
+            }
             sql.query(con, text, params, flips=_FLIPS[arrangement], **inputs).copy_to(parts[-1])
     sql.query(con, DISTINCT_SQL, pairs=parts).copy_to(folder / "pairs.parquet")
     return folder / "pairs.parquet"
+
+
+def _n_rows(hash: sql.Input) -> int:
+    if isinstance(hash, pa.Table):
+        return int(hash.num_rows)
+    assert isinstance(hash, Path)
+    return int(pq.read_metadata(hash).num_rows)
 
 
 START_SQL = """

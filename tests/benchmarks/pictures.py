@@ -30,7 +30,7 @@ from tests.benchmarks._pictures import images
 from tests.benchmarks.harness import Result, Row, Target, target
 
 ROOT = Path(__file__).parents[2]
-N, QUICK_N, WORKERS = 8_000, 600, 2
+N, QUICK_N, WORKERS = 12_000, 600, 2
 RECIPE = """
 name = "path"
 [[source]]
