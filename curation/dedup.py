@@ -108,7 +108,7 @@ shot as (                       -- frames of one camera or observer, in time
   select id, taken, lag(id) over w as previous, lag(taken) over w as previous_at
   from (select id, coalesce(deploymentID, recordedBy) as eye, try_cast(eventDate as timestamp) as taken
         from picture where eventDate similar to '.*T.*:.*')
-  where eye is not null and taken is not null
+  where eye is not null and taken is not null and taken <> date_trunc('day', taken)  -- midnight: no time
   window w as (partition by eye order by taken, id)
 )
 select id as a, head as b from record join first_of using (key) where id <> head
@@ -234,6 +234,8 @@ def dedup(
     candidate = made("candidate", CANDIDATE_SQL, among=among, probed=probed)
     score = folder / "score.parquet"
     pq.write_table(confirm(candidate, hash_), score)
+    n_scores, n_candidates = (pq.read_metadata(path).num_rows for path in (score, candidate))
+    assert n_scores == n_candidates, f"{n_scores} of {n_candidates} candidates were looked at"
     pair = made("pair", PAIR_SQL, among=among, candidate=candidate, score=score)
     exact = made("exact", EXACT_SQL, shown=shown)
     near_edge = made("near_edge", NEAR_SQL, shown=shown, pair=pair, hash=hash_)

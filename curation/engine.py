@@ -54,14 +54,15 @@ def run_units(
     engine: str = "auto",
     workers: int = 0,
     root: Path | None = None,
+    max_open: int = MAX_OPEN,
 ) -> Iterator[Receipt]:
     """Yield the receipt of every unit, in any order; `workers` 0 means one per core.
 
-    `units` may be an iterator that has work of its own to do: units are run while it does it. `root`
-    is the folder that ranks of a Slurm job share. Raises ValueError for an unknown engine, and
+    `units` may be an iterator that has work of its own to do: units are run while it does it, and it
+    waits while `max_open` are not done. `root` is the folder that ranks of a Slurm job share. Raises ValueError for an unknown engine, and
     whatever a unit raised.
     """
-    yield from _drained(pool(work, engine=engine, workers=workers, root=root), units)
+    yield from _drained(pool(work, engine=engine, workers=workers, root=root), units, max_open)
 
 
 def run_with(
@@ -80,16 +81,18 @@ def run_with(
     if engine == "slurm":
         raise ValueError("engine 'slurm' cannot hold a worker's state; choose process or ray")
     made = pool(work, engine=engine, workers=workers, setup=setup, n_gpus=n_gpus)
-    yield from _drained(made, units)
+    yield from _drained(made, units, MAX_OPEN)
 
 
-def _drained(made: AbstractContextManager[Pool], units: Iterable[Unit]) -> Iterator[Any]:
+def _drained(
+    made: AbstractContextManager[Pool], units: Iterable[Unit], max_open: int
+) -> Iterator[Any]:
     n_units = n_done = 0
     with made as out:
         for unit in units:
             out.submit(unit)
             n_units += 1
-            for receipt in out.finished(wait=out.n_open >= MAX_OPEN):
+            for receipt in out.finished(wait=out.n_open >= max_open):
                 n_done += 1
                 yield receipt
         while out.n_open:

@@ -11,6 +11,7 @@ so an update rewrites rows inside buckets and leaves the rest alone. Picture byt
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -268,8 +269,9 @@ def shard(unit: Unit) -> int:
         f.name for f in fields if pa.types.is_string(f.type) and f.name not in ("uuid", "image_md5")
     ]
     codecs = {name: "zstd" for name in fields.names if name != column}
+    unfinished = unit.target.with_name(f".tmp-{os.getpid()}-{unit.target.name}")
     with pq.ParquetWriter(
-        unit.target, fields, use_dictionary=texts, write_page_index=True,
+        unfinished, fields, use_dictionary=texts, write_page_index=True,
         compression={**codecs, f"{column}.bytes": "none", f"{column}.path": "zstd"},
     ) as writer:  # fmt: skip
         for start in range(0, rows.num_rows, unit.rows_per_group):
@@ -281,6 +283,7 @@ def shard(unit: Unit) -> int:
                 for f in fields
             ]
             writer.write_table(pa.table(arrays, schema=fields), row_group_size=chunk.num_rows)
+    os.replace(unfinished, unit.target)  # whole, whoever else writes it
     return int(rows.num_rows)
 
 

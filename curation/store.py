@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from catalog import artifact, sql
 
 MAX_PARTS = 64
+SMALL_BYTES, MAX_MERGED = 64 * 2**20, 1024
 _MAX_VECTORS = 256  # systems allow 1,024
 
 
@@ -143,10 +144,29 @@ class Ledger:
         """When there are many parts, make them one; `newest_sql` reads `ledger`, newest rows only."""
         parts = self.parts
         if len(parts) > MAX_PARTS:
-            rows = sql.query(con, newest_sql, ledger=parts).table()
-            self._write(rows, f"{int(parts[-1].stem) + 1:08d}")
-            for part in parts:
-                part.unlink()
+            self._merge(con, newest_sql, parts, f"{int(parts[-1].stem) + 1:08d}")
+
+    def gather(self, con: duckdb.DuckDBPyConnection) -> None:
+        """When there are many small parts of facts, make larger ones of them."""
+        small = [part for part in self.parts if part.stat().st_size < SMALL_BYTES]
+        if len(small) > MAX_PARTS:
+            for start in range(0, len(small), MAX_MERGED):
+                some = small[start : start + MAX_MERGED]
+                names = " ".join(part.stem for part in some).encode()
+                self._merge(
+                    con, "select * from ledger", some, hashlib.sha256(names).hexdigest()[:24]
+                )
+
+    def _merge(
+        self, con: duckdb.DuckDBPyConnection, text: str, parts: Sequence[Path], name: str
+    ) -> None:
+        """One part in place of several; a crash in between leaves rows twice, which does no harm."""
+        temporary = self.dir / f".tmp-{os.getpid()}-{name}.parquet"
+        sql.query(con, text, ledger=parts).copy_to(temporary)
+        artifact.flush(temporary)
+        os.replace(temporary, self.dir / f"{name}.parquet")
+        for part in parts:
+            part.unlink()
 
     def _write(self, rows: pa.Table, name: str) -> None:
         temporary = self.dir / f".tmp-{os.getpid()}-{name}.parquet"

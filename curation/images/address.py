@@ -18,6 +18,11 @@ import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+_REFUSED = tuple(map(ipaddress.ip_network, (
+    "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "fec0::/10", "::ffff:0:0:0/96",
+)))  # fmt: skip
+"""Metadata servers of clouds, and networks of special use that Python's `is_global` lets pass."""
+_ISATAP = 0x5EFE  # the 16 bits before the IPv4 address that such an address wraps
 
 
 class Refused(Exception):
@@ -74,7 +79,7 @@ class PublicResolver(AbstractResolver):
     """
 
     def __init__(self, private: Collection[str] = ()) -> None:
-        self._private = {name.partition(":")[0] for name in private}
+        self._private = set(private)
         self._inner = aiohttp.ThreadedResolver()
 
     async def resolve(
@@ -85,7 +90,7 @@ class PublicResolver(AbstractResolver):
             found = await self._inner.resolve(host, port, family)
         except UnicodeError as error:
             raise Refused("bad_address") from error
-        if host not in self._private and not all(
+        if not {host, f"{host}:{port}"} & self._private and not all(
             is_public(ipaddress.ip_address(place["host"].partition("%")[0])) for place in found
         ):
             raise Refused("private_address")
@@ -100,6 +105,13 @@ def is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         low = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         embeds = any(ip in network for network in _EMBEDDING)
+        embeds = embeds or (int(ip) >> 32) & 0xFDFFFFFF == _ISATAP
         inner = ip.ipv4_mapped or ip.sixtofour or (low if embeds else None)
-        return (inner or ip).is_global and not (inner or ip).is_multicast
-    return ip.is_global and not ip.is_multicast
+        if inner is not None and not is_public(inner):
+            return False
+    listed = any(ip.version == network.version and ip in network for network in _REFUSED)
+    return (
+        not listed
+        and (ip.is_global or bool(getattr(ip, "ipv4_mapped", None)))
+        and not ip.is_multicast
+    )

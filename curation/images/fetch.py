@@ -280,7 +280,7 @@ class _Run:
         if status != 200:
             kind = "transient" if status in _RETRIED else "gone"
             return Answer(kind, f"http_{status}", status, _retry_after_s(headers))
-        robots = headers.get("X-Robots-Tag", "").lower()
+        robots = ",".join(headers.getall("X-Robots-Tag", ())).lower()
         if headers.get("tdm-reservation", "").strip() == "1" or any(
             word.strip() in _OPT_OUT for word in robots.replace(":", ",").split(",")
         ):
@@ -336,12 +336,17 @@ def _last(seen: list[int]) -> int | None:
 
 
 def _spans(hosts: pa.ChunkedArray) -> Iterator[tuple[str, range]]:
-    """Runs of equal hosts: name and rows."""
-    start = 0
-    for run in hosts.combine_chunks().dictionary_encode().value_counts() if len(hosts) else ():
-        name, n_rows = run["values"].as_py(), run["counts"].as_py()
-        yield name or "", range(start, start + n_rows)
-        start += n_rows
+    """Runs of equal hosts: name and rows. Chunk by chunk: whole columns of text end at 2 GiB."""
+    name, start, row = "", 0, 0
+    for chunk in hosts.chunks:
+        for run in chunk.value_counts():
+            found, n_rows = run["values"].as_py() or "", run["counts"].as_py()
+            if found != name and row > start:
+                yield name, range(start, row)
+                start = row
+            name, row = found, row + n_rows
+    if row > start:
+        yield name, range(start, row)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:

@@ -132,6 +132,9 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
         held = pa.concat_tables([HELD.empty_table(), *(_held(a) for a in made["benchmark"])])
         place = work / "place.parquet"
         rendering = Rendering.of(build)
+        rendering.ensure(
+            build, made, "dedup"
+        )  # thumbnails may have been lost since they were hashed
         sql.query(build.con, PLACE_SQL, {"dir": str(rendering.ledger.dir)}, picture=picture, held=held,
                   rendered=rendering.ledger.input(), packs=rendering.packs.names()).copy_to(place)  # fmt: skip
 

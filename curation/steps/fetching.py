@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
@@ -23,6 +25,10 @@ from curation.store import Ledger, Packs
 from curation.workshop import Build, Made, WouldRun, stamp_of
 
 LOCAL = pa.schema([(n, pa.string()) for n in ("url", "local", "stamp")])
+MAX_WAITING = (
+    32  # parts fetched and not looked at: then the fetch waits, for a stopped run loses them
+)
+PARTS_AT_ONCE, KEEP_S = 16, 60.0  # fetched parts that make one of the ledger; or after so long
 PARTS_PER_FETCH = 64  # a part is a pack, a ledger part and a unit of pictures to look at
 
 WANTED_SQL = r"""
@@ -89,16 +95,15 @@ def fetch_(build: Build, made: Made) -> list[Artifact]:
         _ask(build, ledger, asked)
         ledger.compact(build.con, NEWEST_SQL)
     rows = sql.query(build.con, FETCHED_SQL, wanted=wanted, ledger=ledger.input())
-    n_rows = rows.copy_to(outcome)
+    n_wanted, n_rows = pq.read_metadata(wanted).num_rows, rows.copy_to(outcome)
+    assert n_rows == n_wanted, f"{n_wanted - n_rows} addresses have no outcome"
     digest = artifact.file_sha256(outcome)
 
     def write(folder: Path) -> dict[str, Any]:
         os.replace(outcome, folder / outcome.name)
         return {"rows": artifact.check(folder / outcome.name, schema.FETCH)}
 
-    done = build.make("fetch", 2, {}, [digest], write)
-    assert done.counts["rows"] == n_rows, "an address has no outcome"
-    return [done]
+    return [build.make("fetch", 2, {}, [digest], write)]
 
 
 def _ask(build: Build, ledger: Ledger, asked: pa.Table) -> None:
@@ -112,6 +117,7 @@ def _ask(build: Build, ledger: Ledger, asked: pa.Table) -> None:
     part_rows = min(2048, max(64, asked.num_rows // PARTS_PER_FETCH))
     fetcher = fetch.Fetcher(ledger.dir, limits, build.host_map, part_rows=part_rows)
     rendering = Rendering.of(build)
+    done, kept_at = list[pa.Table](), time.monotonic()
     waiting: dict[str, pa.Table] = {}  # parts whose pictures are being looked at, by pack
 
     def units() -> Iterator[render.Unit]:
@@ -122,13 +128,29 @@ def _ask(build: Build, ledger: Ledger, asked: pa.Table) -> None:
                 waiting[contents[0].pack] = part
                 yield rendering.unit(contents)
             else:
-                ledger.append(part)
+                done.append(part)
 
-    with build.progress("fetch", asked.num_rows) as bar:
-        for looked in run_units(
-            render.render_unit, units(), engine=build.engine, workers=build.workers, root=build.root
-        ):
-            ledger.append(_with_md5(waiting.pop(looked[0][0]), looked))
+    def keep() -> None:
+        nonlocal kept_at
+        if done:
+            ledger.append(pa.concat_tables(done))
+        done.clear()
+        kept_at = time.monotonic()
+
+    try:
+        with build.progress("fetch", asked.num_rows) as bar:
+            for looked in run_units(
+                render.render_unit,
+                units(),
+                engine=build.engine,
+                workers=build.workers,
+                root=build.root,
+            ):
+                done.append(_with_md5(waiting.pop(looked[0][0]), looked))
+                if len(done) >= PARTS_AT_ONCE or time.monotonic() - kept_at > KEEP_S:
+                    keep()
+    finally:
+        keep()  # also when the run is stopped: what is there need not be asked again
 
 
 def _first_number(build: Build, ledger: Ledger) -> int:
@@ -176,7 +198,7 @@ def _local(build: Build, wanted: Path, path: Path) -> Path:
             rows = []
             for row in batch.to_pylist():
                 local = folders.get(row["archive"])
-                stamp = stamp_of(local / row["address"]) if local else None
+                stamp = stamp_of(local / row["address"].removeprefix("file:")) if local else None
                 rows.append(
                     {"url": row["url"], "local": str(local) if local else None, "stamp": stamp}
                 )

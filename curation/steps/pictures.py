@@ -58,10 +58,11 @@ def benchmark(build: Build, _: Made) -> list[Artifact]:
 
 
 HASHED_SQL = """
-select distinct l.md5, l.crop, l.phash, l.phash_quality, l.probes, l.pixel_xxh3, l.original_width,
-  l.original_height, l.error
+select l.md5, l.crop, l.phash, l.phash_quality, l.probes, l.pixel_xxh3, l.original_width, l.original_height,
+  l.error
 from content c join ledger l on l.md5 = c.md5 and l.crop is not distinct from c.crop
-order by md5, crop
+qualify row_number() over (partition by l.md5, l.crop order by l.phash, l.phash_quality, l.pixel_xxh3, l.error) = 1
+order by l.md5, l.crop
 """
 
 
@@ -101,6 +102,8 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
                                     root=build.root):  # fmt: skip
                 n_written += n_rows
                 bar.step(True, n_rows)
+        for unfinished in folder.rglob(".tmp-*"):  # of a worker that died; its unit was run again
+            unfinished.unlink()
         n_thumbs = pq.read_metadata(plan.thumbnails).num_rows
         assert n_written == n_planned + n_thumbs, (
             f"shard: {n_planned} + {n_thumbs} planned, {n_written} written"

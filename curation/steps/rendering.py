@@ -84,4 +84,5 @@ class Rendering:
             for looked in run_units(render.render_unit, units, engine=build.engine, workers=build.workers,
                                     root=build.root):  # fmt: skip
                 bar.step(True, len(looked))
+        self.ledger.gather(build.con)
         return content

@@ -179,6 +179,13 @@ def test_frames_of_a_burst_stay_and_a_copy_of_one_elsewhere_goes(con, tmp_path):
     assert len({row["group_id"] for row in found.values()}) == 1, "they are one group"
 
 
+def test_records_of_one_day_without_a_time_are_no_burst(con, tmp_path):
+    base = random_hash()
+    day = {"recordedBy": "A. Person", "eventDate": "2020-05-01T00:00:00"}
+    found, _ = run(con, tmp_path, {f"f{k}": {"phash": flipped(base, k), **day} for k in range(2)})
+    assert fate(found) == {"f1": ("f0", "near")}
+
+
 def test_without_what_tells_a_burst_its_frames_merge(con, tmp_path):
     base = random_hash()
     found, _ = run(con, tmp_path, {f"f{k}": {"phash": flipped(base, k)} for k in range(3)})

@@ -115,3 +115,19 @@ def test_unfinished_parts_are_not_read(con, tmp_path):
     (ledger.dir / ".tmp-1-00000001.parquet").write_bytes(b"PAR1half")
     assert newest(con, ledger) == {"a": 1}
     assert artifact.heal(tmp_path) == 1
+
+
+def test_many_small_parts_of_facts_become_few_and_say_the_same(con, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MAX_MERGED", 50)
+    ledger = store.Ledger(tmp_path / "l", FIELDS)
+    for i in range(store.MAX_PARTS + 40):
+        ledger.put(f"{i:04x}", table((f"u{i}", i)))
+    before = sql.query(con, "select url, n from ledger order by url", ledger=ledger.input()).rows()
+    ledger.gather(con)
+    assert len(ledger.parts) == 3
+    assert (
+        sql.query(con, "select url, n from ledger order by url", ledger=ledger.input()).rows()
+        == before
+    )
+    ledger.gather(con)
+    assert len(ledger.parts) == 3, "not before there are many"
