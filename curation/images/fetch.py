@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import heapq
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -77,16 +78,31 @@ class Fetcher:
         `n_parts_before`; a part that is yielded has its pack on disk.
         """
         parts = Parts(self.folder, self.part_rows, n_parts_before, wanted)
-        with asyncio.Runner() as runner:
-            run = runner.get_loop().create_task(_Run(self, wanted, parts).run())
+        loop = asyncio.new_event_loop()
+        run = loop.create_task(_Run(self, wanted, parts).run())
+
+        def work() -> (
+            None
+        ):  # a thread of its own: a loop that stands still lets its requests time out
             try:
-                while (part := runner.run(parts.next(run))) is not None:
-                    yield part
+                loop.run_until_complete(run)
+            except BaseException as error:
+                parts.fail(error)
             finally:
-                run.cancel()
-                with suppress(asyncio.CancelledError):
-                    runner.run(_ended(run))
-                parts.drop()
+                loop.run_until_complete(loop.shutdown_asyncgens())
+                loop.run_until_complete(loop.shutdown_default_executor())
+                loop.close()
+
+        thread = threading.Thread(target=work, name="fetch")
+        thread.start()
+        try:
+            while (part := parts.take()) is not None:
+                yield part
+        finally:
+            with suppress(RuntimeError):  # the loop has ended by itself
+                loop.call_soon_threadsafe(run.cancel)
+            thread.join()
+            parts.drop()
 
 
 class _Run:
@@ -112,6 +128,7 @@ class _Run:
         """Ask until every address has its outcome; what fails here (a full disk) ends it."""
         try:
             await self._run()
+            await self.parts.end()
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -319,10 +336,6 @@ class _Run:
             if host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:])):
                 return target
         return None
-
-
-async def _ended(run: asyncio.Task[None]) -> None:
-    await asyncio.wait((run,))
 
 
 def _picture(data: bytes, status: int | None) -> Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import queue
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ PART_S = 60.0  # a part is closed after so long, so that a killed run loses litt
 PART_BYTES = 64 * 2**20  # and with so many bytes
 FLUSH_BYTES = 4 * 2**20  # are written together: so much of a part lies in memory
 N_WRITING = 3  # writes under way at most; then nothing more is asked
+N_UNTAKEN, POLL_S = 2, 0.02  # parts that nobody has taken yet: the same
 
 FETCHED = pa.schema(
     [*schema.FETCH.schema, ("address", pa.string()), ("pack", pa.string()), ("offset", pa.int64())]
@@ -50,6 +52,7 @@ class Parts:
         self._thread = concurrent.futures.ThreadPoolExecutor(1)  # writes in the order of the calls
         self._writing: list[asyncio.Future[None]] = []
         self._closing: list[asyncio.Future[pa.Table]] = []
+        self._done: queue.SimpleQueue[pa.Table | BaseException | None] = queue.SimpleQueue()
         self._pack: Pack | None = None
         self._start()
 
@@ -102,14 +105,15 @@ class Parts:
         self._start()
 
     async def room(self) -> None:
-        """Wait until few enough writes are under way; what went wrong with one goes wrong here."""
-        while self._writing:
-            if self._writing[0].done():
+        """Wait until few enough writes are under way and parts untaken; a failed write fails here."""
+        while True:
+            while self._writing and self._writing[0].done():
                 self._writing.pop(0).result()
-            elif len(self._writing) > N_WRITING:
-                await asyncio.wait(self._writing[:1])
-            else:
+            while self._closing and self._closing[0].done():
+                self._done.put(self._closing.pop(0).result())
+            if len(self._writing) <= N_WRITING and self._done.qsize() <= N_UNTAKEN:
                 return
+            await asyncio.sleep(POLL_S)
 
     def _finish(
         self, pack: Pack | None, number: int, rows: list[int],
@@ -139,21 +143,27 @@ class Parts:
             part = part.append_column(n, given.take(places))
         return part
 
-    async def next(self, run: asyncio.Task[None]) -> pa.Table | None:
-        """The next part; None when `run` has ended and every part was taken."""
-        while True:
-            if self._closing and (self._closing[0].done() or run.done()):
-                await asyncio.wait(self._closing[:1])
-                await self.room()
-                return await self._closing.pop(0)
-            if run.done():
-                await run  # what went wrong there goes wrong here
-                if not self._rows:
-                    return None
-                self.close()
-                continue
-            await asyncio.wait([run, *self._closing[:1]], timeout=None if self._closing else 0.05,
-                               return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+    async def end(self) -> None:
+        """Write what is left, and say that this was all."""
+        self.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+        while self._writing:
+            self._writing.pop(0).result()
+        for part in self._closing:
+            self._done.put(part.result())
+        self._done.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Say that nothing more will come, and why."""
+        self._done.put(error)
+
+    def take(self) -> pa.Table | None:
+        """The next part, None after the last one; from another thread. Raises what ended the fetch."""
+        part = self._done.get()
+        if isinstance(part, BaseException):
+            raise part
+        return part
 
     def drop(self) -> None:
         """Forget the open part: its addresses are asked again."""
