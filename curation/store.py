@@ -135,10 +135,18 @@ class Ledger:
         self.dir.mkdir(parents=True, exist_ok=True)
         self._write(rows.append_column("seq", pa.array([0] * rows.num_rows, pa.int64())), name)
 
-    def input(self) -> Sequence[Path] | pa.Table:
-        """What a query reads: every part, or an empty table."""
-        empty = pa.schema([*self.fields, pa.field("seq", pa.int64())]).empty_table()
-        return self.parts or empty
+    def input(self) -> Sequence[Path]:
+        """What a query reads: every part, and one without rows.
+
+        Never a single file: of one, DuckDB knows which columns hold no null, and writes what it makes
+        of them in other bytes; an artifact must not depend on how many parts a ledger has.
+        """
+        empty = self.dir / ".empty.parquet"
+        if not empty.exists():
+            self.dir.mkdir(parents=True, exist_ok=True)
+            fields = pa.schema([*self.fields, pa.field("seq", pa.int64())])
+            self._write(fields.empty_table(), empty.stem)
+        return [*self.parts, empty, empty]
 
     def compact(self, con: duckdb.DuckDBPyConnection, newest_sql: str) -> None:
         """When there are many parts, make them one; `newest_sql` reads `ledger`, newest rows only."""
