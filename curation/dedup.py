@@ -4,6 +4,8 @@ In   picture   id (order of uuid), uuid, keys of records and bursts, contents, h
      held      benchmark, phash, probes of held-out pictures
 Out  schema.DEDUP: one row per picture
 
+What is near a held-out picture is found whichever classes make duplicates.
+
 The ladder: same address, same provider key, same bytes, same pixels; then hashes within
 `near_max_bits`, all of them; then `wide` candidates, up to 31 bits apart, and candidates whose hash is
 a probe of another (`crop`, `mirror`) or has the same probe (`border`), which count only once their
@@ -37,6 +39,8 @@ having $placeholder_urls > 0 and count(distinct url) >= $placeholder_urls and co
 order by pixel_xxh3
 """
 
+SHOWN_SQL = "select p.* from picture p anti join placeholder q using (pixel_xxh3) order by id"
+
 HASH_SQL = """
 select row_number() over (order by phash) - 1 as id, phash, word_of(phash, 0) as w0, word_of(phash, 1) as w1,
   word_of(phash, 2) as w2, word_of(phash, 3) as w3, min(probes) as probes
@@ -68,8 +72,7 @@ from best order by number
 """
 
 PAIR_SQL = """
-select a, b, 'near' as rule, distance from among
-where distance <= $near_max_bits and list_contains($classes, 'near')
+select a, b, 'near' as rule, distance from among where distance <= $near_max_bits
 union all
 select c.a, c.b, c.rule, c.distance
 from candidate c join score s using (number) where s.score >= $min_score
@@ -98,6 +101,7 @@ union all
 select x.head, y.head, rule, distance from pair
 join hash p on p.id = pair.a join head_of x on x.phash = p.phash
 join hash q on q.id = pair.b join head_of y on y.phash = q.phash
+where list_contains($classes, rule)
 order by a, b, rule
 """
 
@@ -180,7 +184,7 @@ near_rule as (          -- of the hash: every picture that has it
         union all select h.phash, rule, distance from pair join hash h on h.id = pair.b
         union all select phash, 'near', 0 from shown where phash is not null
         group by phash having count(*) > 1) r
-  join picture p using (phash) group by p.id
+  join picture p using (phash) where list_contains($classes, rule) group by p.id
 )
 select p.uuid, g.uuid as group_id, k.uuid as duplicate_of,
   case when k.uuid is not null then case when f.by_exact then e.rule else n.rule end end as duplicate_rule,
@@ -224,8 +228,7 @@ def dedup(
         return folder / f"{name}.parquet"
 
     placeholder = made("placeholder", PLACEHOLDER_SQL, picture=picture)
-    shown = made("shown", "select p.* from picture p anti join placeholder q using (pixel_xxh3) order by id",
-                 picture=picture, placeholder=placeholder)  # fmt: skip
+    shown = made("shown", SHOWN_SQL, picture=picture, placeholder=placeholder)
     hash_ = made("hash", HASH_SQL, picture=shown, held=held)
     reach = WIDE_BITS if "wide" in classes else near_max_bits
     n_arrangements = 2 if "wide" in classes else 1

@@ -13,7 +13,6 @@ coefficients of real pictures go together, and would crowd the buckets of a join
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -190,10 +189,3 @@ def _any(con: duckdb.DuckDBPyConnection, jumped: pa.Table) -> bool:
     return bool(
         sql.query(con, "select coalesce(bool_or(moved), false) from jumped", jumped=jumped).scalar()
     )
-
-
-def words(hashes: Sequence[str]) -> pa.Table:
-    """Hex hashes as a table of `hash`: id is the position."""
-    values = [[int(text[16 * n : 16 * n + 16], 16) for text in hashes] for n in range(4)]
-    columns = {f"w{n}": pa.array(column, pa.uint64()) for n, column in enumerate(values)}
-    return pa.table({"id": pa.array(range(len(hashes)), pa.int64()), **columns})

@@ -15,8 +15,6 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from curation.images import phash
-
 SIDE, BLOCK, REACH = 96, 12, 3
 MIN_CORRELATION = 0.6  # of a block with itself after the alteration
 MIN_DETAIL = 1.5  # grey levels of detail that make a block worth looking at
@@ -72,6 +70,3 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 def _normal(blocks: np.ndarray) -> np.ndarray:
     centred = blocks - blocks.mean(axis=1, keepdims=True)
     return np.asarray(centred / (np.linalg.norm(centred, axis=1, keepdims=True) + 1e-6))
-
-
-assert phash.PROBES

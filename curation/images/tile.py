@@ -1,10 +1,10 @@
 """The 64 × 64 grey tile behind a hash: Pillow's very resize, as two small matrix products.
 
 `imagehash.phash` reduces a grey picture by `resize((64, 64), LANCZOS)`, one scalar multiplication at
-a time, which is half its cost. The same arithmetic (22-bit integer weights, rounded and clipped to
-8 bits after each of the two passes) is exact as a matrix product of floats once the weights are cut
-into an upper and a lower half. Which pass comes first depends on the shape and on Pillow's version; `_order` asks the installed Pillow by
-trial, once a process, and where no order gives its very bytes Pillow itself makes the tile.
+a time. The same arithmetic (22-bit integer weights, rounded and clipped to 8 bits after each of the
+two passes) is exact as a matrix product of floats once the weights are cut into an upper and a lower
+half. Which pass comes first depends on the shape and on Pillow's version; `_order` asks the installed
+Pillow by trial, once a process, and where no order gives its very bytes Pillow itself makes the tile.
 
 Sources: the Lanczos kernel of C. E. Duchon, J. Appl. Meteorol. 18 (1979); Pillow's resampling, as
 its own results show it.

@@ -248,6 +248,19 @@ def test_what_is_near_a_held_out_picture_says_which_and_is_never_the_one_kept(co
     assert found["a"]["distance"] == 8 and fate(found) == {"a": ("b", "pixels")}
 
 
+def test_a_leak_is_found_also_where_near_pictures_are_no_duplicates(con, tmp_path):
+    held_hash, near = random_hash(), random_hash()
+    held = [{"benchmark": "rare", "phash": held_hash}]
+    rows = {
+        "a": {"phash": flipped(held_hash, 5)},
+        "b": {"phash": near},
+        "c": {"phash": flipped(near, 5)},
+    }
+    classes = tuple(c for c in dedup.CLASSES if c != "near")
+    found, _ = run(con, tmp_path, rows, held, classes=classes)
+    assert found["a"]["benchmark"] == "rare" and not fate(found)
+
+
 def test_pictures_without_a_hash_meet_nobody_by_their_looks(con, tmp_path):
     found, asked = run(con, tmp_path, {k: {"phash": None, "probes": None} for k in "abc"})
     assert not fate(found) and not asked

@@ -10,6 +10,13 @@ import pytest
 from curation import near
 
 
+def words(hashes):
+    """Hex hashes as a table of `hash`: id is the position."""
+    values = [[int(text[16 * n : 16 * n + 16], 16) for text in hashes] for n in range(4)]
+    columns = {f"w{n}": pa.array(column, pa.uint64()) for n, column in enumerate(values)}
+    return pa.table({"id": pa.array(range(len(hashes)), pa.int64()), **columns})
+
+
 def planted(rng, n):
     hashes = rng.integers(0, 256, (n, 32), dtype=np.uint8)
     for k in range(0, n - 1, 2):  # copies at every distance from 0 to 20
@@ -36,7 +43,7 @@ def test_near_pairs_equal_all_pairs_by_brute_force(con, tmp_path, max_bits):
     distance = distances(texts, texts)
     expected = {(a, b, int(distance[a, b])) for a in range(len(texts))
                 for b in range(a + 1, len(texts)) if distance[a, b] <= max_bits}  # fmt: skip
-    assert rows(near.among(con, near.words(texts), max_bits, tmp_path / "o")) == expected
+    assert rows(near.among(con, words(texts), max_bits, tmp_path / "o")) == expected
     assert max_bits == 0 or expected
 
 
@@ -53,9 +60,7 @@ def test_the_worst_pattern_of_15_bits_is_found(con, tmp_path):
                 np.flatnonzero(bands == band), 1 if band == lone else 2, replace=False
             ):
                 value ^= 1 << int(bit)
-        found = rows(
-            near.among(con, near.words([start, f"{value:064x}"]), 15, tmp_path / str(lone))
-        )
+        found = rows(near.among(con, words([start, f"{value:064x}"]), 15, tmp_path / str(lone)))
         assert found == {(0, 1, 15)}
 
 
@@ -73,7 +78,7 @@ def test_the_second_arrangement_is_another_one_and_finds_more_of_what_is_far(con
             f"{value ^ sum(1 << int(b) for b in rng.choice(256, 26, replace=False)):064x}",
         ]
     found = [
-        len(rows(near.among(con, near.words(texts), 31, tmp_path / str(n), n_arrangements=n)))
+        len(rows(near.among(con, words(texts), 31, tmp_path / str(n), n_arrangements=n)))
         for n in (1, 2)
     ]
     assert found[0] < 0.85 * 400 and found[1] > 0.9 * 400
@@ -105,7 +110,7 @@ def test_pairs_between_two_sets_equal_brute_force_and_leave_a_hash_itself_alone(
     distance = distances(other, one)
     expected = {(a, b, int(distance[a, b])) for a in range(90) for b in range(90)
                 if a != b and distance[a, b] <= 15}  # fmt: skip
-    found = near.between(con, near.words(other), near.words(one), 15, tmp_path / "o")
+    found = near.between(con, words(other), words(one), 15, tmp_path / "o")
     assert rows(found) == expected and len(expected) > 60
 
 

@@ -1,23 +1,11 @@
 """A second look tells a copy from another picture."""
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from catalog import pixels
 from curation.images import confirm
-
-
-def _photo(seed, size=(400, 300)):
-    rng = np.random.default_rng(seed)
-    image = Image.new("RGB", size, tuple(int(v) for v in rng.integers(60, 200, 3)))
-    pen = ImageDraw.Draw(image)
-    for scale in (150, 60, 25, 12):
-        for _ in range(1200 // scale):
-            x, y = rng.integers(-20, size[0]), rng.integers(-20, size[1])
-            box = (x, y, x + rng.integers(4, scale), y + rng.integers(4, scale))
-            pen.ellipse(box, fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
-    return image
+from tests.drawings import photo
 
 
 def _thumb(image):
@@ -45,7 +33,7 @@ def _captioned(image):
 )  # fmt: skip
 def test_a_copy_is_confirmed_and_another_picture_is_not(kind, alter):
     for seed in range(5):
-        one, other = _photo(seed), _photo(seed + 100)
+        one, other = photo(seed), photo(seed + 100)
         assert (
             confirm.score(confirm.Pair(kind, _thumb(one), _thumb(alter(one)))) >= confirm.MIN_SCORE
         )
@@ -53,7 +41,7 @@ def test_a_copy_is_confirmed_and_another_picture_is_not(kind, alter):
 
 
 def test_the_alteration_is_made_to_the_first_picture_only():
-    one = _photo(1)
+    one = photo(1)
     assert confirm.score(confirm.Pair("mirror", _thumb(one), _thumb(one))) < confirm.MIN_SCORE
 
 

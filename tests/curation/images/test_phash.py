@@ -12,6 +12,7 @@ from curation.images import phash, render
 from curation.images import tile as tiles
 from curation.images.tile import tile
 from curation.store import Pack, Packs
+from tests.drawings import photo
 
 
 def _pictures():
@@ -71,19 +72,6 @@ def test_where_pillow_works_otherwise_pillow_makes_the_tile(monkeypatch):
     assert np.array_equal(tile(image), expected)
 
 
-def _photo(seed=3, size=(420, 300)):
-    """Something with large and small shapes, as photographs have."""
-    rng = np.random.default_rng(seed)
-    image = Image.new("RGB", size, (90, 120, 70))
-    draw = ImageDraw.Draw(image)
-    for scale in (200, 90, 40, 15):
-        for _ in range(900 // scale):
-            x, y = rng.integers(-20, size[0]), rng.integers(-20, size[1])
-            box = (x, y, x + rng.integers(5, scale), y + rng.integers(5, scale))
-            draw.ellipse(box, fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
-    return image
-
-
 def _captioned(image):
     out = image.copy()
     ImageDraw.Draw(out).rectangle((0, image.height * 0.92, image.width, image.height), fill="white")
@@ -101,7 +89,7 @@ def _captioned(image):
 )  # fmt: skip
 def test_a_probe_is_near_the_hash_of_the_altered_picture(kind, alter):
     for seed in range(6):
-        image = _photo(seed)
+        image = photo(seed)
         probe = phash.probes(tile(image)[None])[0][phash.PROBES.index(kind)]
         plain, altered = phash.hashes(np.stack([tile(image), tile(alter(image))]))
         assert _bits(probe, altered) <= 15
@@ -110,7 +98,7 @@ def test_a_probe_is_near_the_hash_of_the_altered_picture(kind, alter):
 
 def test_a_caption_leaves_the_probe_of_what_is_inside_the_border_alone():
     for seed in range(6):
-        image = _photo(seed)
+        image = photo(seed)
         both = np.stack([tile(image), tile(_captioned(image))])
         one, other = phash.probes(both)[:, phash.PROBES.index("border")]
         assert _bits(one, other) <= 4 < _bits(*phash.hashes(both))
@@ -134,9 +122,9 @@ def rendered(tmp_path, data, **more):
 
 def test_one_look_gives_hash_shipped_bytes_and_thumbnail(tmp_path):
     out = io.BytesIO()
-    _photo().save(out, "PNG")
+    photo(3).save(out, "PNG")
     row, packs = rendered(tmp_path, out.getvalue())
-    assert row["phash"] == str(imagehash.phash(_photo(), hash_size=16))
+    assert row["phash"] == str(imagehash.phash(photo(3), hash_size=16))
     assert len(row["probes"]) == 32 * len(phash.PROBES)
     shipped = packs.get("p", row["offset"], row["n_bytes"], row["image_md5"])
     small = packs.get("p", row["offset"] + row["n_bytes"], row["n_thumb_bytes"], row["thumb_md5"])
