@@ -1,7 +1,7 @@
 """Find equal pictures, near pictures and held-out pictures; keep one of each, and say which.
 
 In   picture   id (order of uuid), uuid, keys of records and bursts, contents, hashes, what ranks it
-     held      benchmark, phash, probes of held-out pictures
+     held      benchmark, pixel_xxh3, phash, probes of held-out pictures
 Out  schema.DEDUP: one row per picture
 
 What is near a held-out picture is found whichever classes make duplicates.
@@ -15,7 +15,7 @@ say; a copy of a frame elsewhere is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ EXACT_CLASSES = ("url", "provider_key", "md5", "pixels")
 CONFIRMED_CLASSES = ("wide", "crop", "mirror", "border")
 CLASSES = (*EXACT_CLASSES, "near", *CONFIRMED_CLASSES)
 WIDE_BITS = 31
+SCORE = pa.schema([("number", pa.int64()), ("score", pa.float64())])
 
 PLACEHOLDER_SQL = """
 select distinct pixel_xxh3 from picture where host <> ''
@@ -52,7 +53,7 @@ group by phash order by phash
 PROBE_SQL = """
 with probe as (select id, substr(hex(probes), 64 * $number + 1, 64) as bits from hash)
 select id, word_of(bits, 0) as w0, word_of(bits, 1) as w1, word_of(bits, 2) as w2, word_of(bits, 3) as w3
-from probe
+from probe where bits <> repeat('0', 64)    -- nothing left to hash
 """
 
 CANDIDATE_SQL = """
@@ -110,7 +111,7 @@ with record as (select source || ':' || record_key as key, id from picture where
 first_of as (select key, min(id) as head from record group by key having count(*) > 1),
 shot as (                       -- frames of one camera or observer, in time
   select id, taken, lag(id) over w as previous, lag(taken) over w as previous_at
-  from (select id, coalesce(deploymentID, recordedBy) as eye, try_cast(eventDate as timestamp) as taken
+  from (select id, coalesce(deploymentID, coalesce(datasetKey, '') || ' ' || recordedBy) as eye, try_cast(eventDate as timestamp) as taken
         from picture where eventDate similar to '.*T.*:.*')
   where eye is not null and taken is not null and taken <> date_trunc('day', taken)  -- midnight: no time
   window w as (partition by eye order by taken, id)
@@ -135,20 +136,27 @@ union all select a, b from near_edge
 """
 
 HELD_SQL = """
-with id_of as (select h.id, b.benchmark from held b join hash h using (phash)),
+with same as (            -- flat pictures have no hash, but pixels
+  select p.id, h.benchmark from picture p join held h using (pixel_xxh3)
+),
+id_of as (select h.id, b.benchmark from held b join hash h using (phash)),
 touched as (
   select id, benchmark, 0 as distance from id_of
   union all select pair.a, benchmark, distance from pair join id_of o on o.id = pair.b
   union all select pair.b, benchmark, distance from pair join id_of o on o.id = pair.a
+),
+found as (
+  select p.id, benchmark, distance from touched t join hash h on h.id = t.id join picture p using (phash)
+  union all select id, benchmark, 0 from same
 )
-select phash, benchmark, min(distance)::integer as distance from touched join hash using (id)
-group by phash, benchmark order by phash, benchmark
+select id, benchmark, min(distance)::integer as distance from found
+group by id, benchmark order by id, benchmark
 """
 
 SQL = """
 with held_out as (
-  select p.id, first(h.benchmark order by h.distance, h.benchmark) as benchmark, min(h.distance) as distance
-  from picture p join held_near h using (phash) group by p.id
+  select id, first(benchmark order by distance, benchmark) as benchmark, min(distance) as distance
+  from held_near group by id
 ),
 linked as (             -- of equal pictures: not held out, best label, largest, freest, by source, most known
   select p.id, coalesce(e.label, p.id) as exact, t.label as twins, b.label as burst,
@@ -206,12 +214,12 @@ order by p.uuid
 
 def dedup(
     con: duckdb.DuckDBPyConnection, *, picture: sql.Input, held: sql.Input, folder: Path,
-    confirm: Callable[[Path, Path], pa.Table], classes: tuple[str, ...], near_max_bits: int,
+    confirm: Callable[[Path, Path], Iterable[pa.Table]], classes: tuple[str, ...], near_max_bits: int,
     burst_s: float, placeholder_urls: int, min_score: float,
 ) -> sql.Query:  # fmt: skip
     """One row of schema.DEDUP per picture; what was found on the way stays in `folder`.
 
-    `confirm(candidate, hash)` gives (number, score) for candidate pairs; a score of `min_score` or
+    `confirm(candidate, hash)` gives tables of (number, score) for candidate pairs; a score of `min_score` or
     more makes a pair count. Frames of one camera or observer at most `burst_s` seconds apart, and
     those of one record, are a burst. Raises ValueError when `near_max_bits` is more than the search is
     exact for.
@@ -236,7 +244,9 @@ def dedup(
     probed = _probed(con, hash_, classes, folder)
     candidate = made("candidate", CANDIDATE_SQL, among=among, probed=probed)
     score = folder / "score.parquet"
-    pq.write_table(confirm(candidate, hash_), score)
+    with sql.parquet_writer(score, SCORE) as out:
+        for scores in confirm(candidate, hash_):
+            out.write_table(scores)
     n_scores, n_candidates = (pq.read_metadata(path).num_rows for path in (score, candidate))
     assert n_scores == n_candidates, f"{n_scores} of {n_candidates} candidates were looked at"
     pair = made("pair", PAIR_SQL, among=among, candidate=candidate, score=score)
@@ -252,7 +262,7 @@ def dedup(
     group = made(
         "group", GROUP_SQL, picture=picture, burst_edge=burst_edge, exact=exact, near_edge=near_edge
     )
-    held_near = made("held_near", HELD_SQL, held=held, hash=hash_, pair=pair)
+    held_near = made("held_near", HELD_SQL, held=held, hash=hash_, pair=pair, picture=picture)
     labels = {
         name: near.components(con, edge)
         for name, edge in {

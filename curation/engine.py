@@ -22,6 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar
 ENGINES = ("auto", "serial", "process", "slurm", "ray")
 MAX_OPEN = 4096  # units handed out and not yet done: what a cluster can chew, and memory can hold
 MAX_DEATHS = 3  # of workers without one unit done between them
+WITHOUT_GUARD = " (or, where a script of yours calls this, for want of `if __name__ == '__main__':` around the call)"
 WORKER_ENV = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",  # pictures are large and short-lived: giving every one
     "MALLOC_TRIM_THRESHOLD_": "1073741824",  # back to the kernel halves the speed of decoding
@@ -55,14 +56,19 @@ def run_units(
     workers: int = 0,
     root: Path | None = None,
     max_open: int = MAX_OPEN,
+    alone: Callable[[Unit], Receipt] | None = None,
 ) -> Iterator[Receipt]:
     """Yield the receipt of every unit, in any order; `workers` 0 means one per core.
+
+    A unit that takes its worker down, also as the only one of a new worker, is given to `alone`, which
+    runs here and must not fall with it; without it the run ends with advice.
 
     `units` may be an iterator that has work of its own to do: units are run while it does it, and it
     waits while `max_open` are not done. `root` is the folder that ranks of a Slurm job share. Raises ValueError for an unknown engine, and
     whatever a unit raised.
     """
-    yield from _drained(pool(work, engine=engine, workers=workers, root=root), units, max_open)
+    made = pool(work, engine=engine, workers=workers, root=root, alone=alone)
+    yield from _drained(made, units, max_open)
 
 
 def run_with(
@@ -104,7 +110,7 @@ def _drained(
 
 def pool(
     work: Work, *, engine: str = "auto", workers: int = 0, root: Path | None = None,
-    setup: Callable[[], Any] | None = None, n_gpus: float = 0,
+    setup: Callable[[], Any] | None = None, n_gpus: float = 0, alone: Callable[[Any], Any] | None = None,
 ) -> AbstractContextManager[Pool]:  # fmt: skip
     """The pool of an engine. ValueError for one that is unknown or not at hand."""
     if engine not in ENGINES:
@@ -114,14 +120,14 @@ def pool(
         from curation import engine_slurm
 
         assert root is not None, "ranks meet in the root"
-        return engine_slurm.Leader(work, n_workers, root)
+        return engine_slurm.Leader(work, n_workers, root, alone)
     if engine == "ray":
         from curation import engine_ray
 
-        return engine_ray.RayPool(work, workers, setup, n_gpus)
+        return engine_ray.RayPool(work, workers, setup, n_gpus, alone)
     if engine == "serial" or (engine == "auto" and n_workers == 1):
         return Serial(work, setup)
-    return Processes(work, n_workers, setup)
+    return Processes(work, n_workers, setup, alone)
 
 
 class Closing(Generic[Unit]):
@@ -170,74 +176,110 @@ def release() -> None:
 
 
 class Processes(Closing[Any]):
-    """Units run in processes of this machine; a process that dies is replaced, its unit run again."""
+    """Units run in processes of this machine; a process that dies is replaced, its unit run again.
 
-    def __init__(self, work: Work, n_workers: int, setup: Callable[[], Any] | None = None) -> None:
-        self._work, self._n_workers, self._setup = work, n_workers, setup
-        self._open: dict[concurrent.futures.Future[Any], Any] = {}
-        self._n_deaths = 0
+    With `alone` (see `run_units`) the units that a dead worker may have had are first run one by one, each
+    in a new process, so that the one that kills is known.
+    """
+
+    def __init__(
+        self, work: Work, n_workers: int, setup: Callable[[], Any] | None = None,
+        alone: Callable[[Any], Any] | None = None,
+    ) -> None:  # fmt: skip
+        self._work, self._n_workers, self._setup, self._alone = work, n_workers, setup, alone
+        self._open: dict[concurrent.futures.Future[Any], tuple[int, Any]] = {}
+        self._ready: list[Any] = []  # receipts of units that ran alone
+        self._n_deaths = self._n_given = 0
         self._start()
 
     def _start(self) -> None:
         if self._setup is None and self._n_workers in _kept:
             self._executor = _kept[self._n_workers]
             return
-        os.environ.update({k: v for k, v in WORKER_ENV.items() if k not in os.environ})
-        self._executor = concurrent.futures.ProcessPoolExecutor(
-            self._n_workers, mp_context=multiprocessing.get_context("spawn"),
-            initializer=_set_up, initargs=(self._setup,))  # fmt: skip
+        self._executor = self._new_executor(self._n_workers)
         if self._setup is None:
             _kept[self._n_workers] = self._executor
 
+    def _new_executor(self, n_workers: int) -> concurrent.futures.ProcessPoolExecutor:
+        os.environ.update({k: v for k, v in WORKER_ENV.items() if k not in os.environ})
+        return concurrent.futures.ProcessPoolExecutor(
+            n_workers, mp_context=multiprocessing.get_context("spawn"),
+            initializer=_set_up, initargs=(self._setup,))  # fmt: skip
+
     def submit(self, unit: Any) -> None:
         """Queue the unit."""
+        self._n_given += 1
+        self._hand_in(self._n_given, unit)
+        self._count()
+
+    def _hand_in(self, number: int, unit: Any) -> None:
         try:
             job = self._executor.submit(_run, self._work, self._setup is not None, unit)
         except BrokenProcessPool:
-            self._again([unit])
+            self._again([(number, unit)])
             return
-        self._open[job] = unit
-        self.n_open = len(self._open)
+        self._open[job] = number, unit
+
+    def _count(self) -> None:
+        self.n_open = len(self._open) + len(self._ready)
 
     def finished(self, wait: bool) -> Iterator[Any]:
         """Receipts so far."""
-        timeout = None if wait else 0
+        timeout = None if wait and not self._ready else 0
         done, _ = concurrent.futures.wait(self._open, timeout, concurrent.futures.FIRST_COMPLETED)
         lost = []
         for job in done:
-            unit = self._open.pop(job)
-            self.n_open = len(self._open)
+            number, unit = self._open.pop(job)
+            self._count()
             try:
                 receipt = job.result()
             except BrokenProcessPool:
-                lost.append(unit)
+                lost.append((number, unit))
                 continue
             self._n_deaths = 0
             yield receipt
         if lost:
             self._again(lost)
+        while self._ready:
+            receipt = self._ready.pop()
+            self._count()
+            yield receipt
 
-    def _again(self, lost: list[Any]) -> None:
+    def _again(self, lost: list[tuple[int, Any]]) -> None:
         """A worker has died: everything not done goes to new ones."""
-        self._n_deaths += 1
-        if self._n_deaths > MAX_DEATHS:
-            raise RuntimeError(
-                "workers die again and again, most likely for want of memory: try fewer --workers (or, where a "
-                "script of yours calls this, for want of `if __name__ == '__main__':` around the call)"
-            )
         lost += [unit for job, unit in self._open.items() if not job.done() or job.exception()]
         kept = {job: unit for job, unit in self._open.items() if job.done() and not job.exception()}
+        lost.sort(key=lambda one: one[0])
         _kept.pop(self._n_workers, None)
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._start()
         self._open = kept
-        for unit in lost:
-            self.submit(unit)
-        self.n_open = len(self._open)
+        if self._alone is None:
+            self._n_deaths += 1
+            if self._n_deaths > MAX_DEATHS:
+                raise RuntimeError(
+                    "workers die again and again, most likely for want of memory: try fewer --workers"
+                    + WITHOUT_GUARD
+                )
+        else:  # workers take units in order, and one more than they are may have left the queue
+            suspects, lost = lost[: self._n_workers + 1], lost[self._n_workers + 1 :]
+            self._ready += [self._by_itself(unit) for _, unit in suspects]
+        for number, unit in lost:
+            self._hand_in(number, unit)
+        self._count()
+
+    def _by_itself(self, unit: Any) -> Any:
+        """The receipt of a unit that may kill its process."""
+        assert self._alone is not None
+        with self._new_executor(1) as executor:
+            try:
+                return executor.submit(_run, self._work, self._setup is not None, unit).result()
+            except BrokenProcessPool:
+                return self._alone(unit)
 
     def close(self) -> None:
         """Let the workers go, or keep them for the next stage if all is done."""
-        if self._open or self._setup is not None:
+        if self.n_open or self._setup is not None:
             _kept.pop(self._n_workers, None)
             self._executor.shutdown(cancel_futures=True)
 

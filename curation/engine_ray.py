@@ -21,18 +21,19 @@ class RayPool(Closing[Any]):
     """Units as tasks of a Ray cluster."""
 
     def __init__(
-        self, work: Callable[..., Any], workers: int, setup: Callable[[], Any] | None, n_gpus: float
-    ) -> None:
+        self, work: Callable[..., Any], workers: int, setup: Callable[[], Any] | None, n_gpus: float,
+        alone: Callable[[Any], Any] | None = None,
+    ) -> None:  # fmt: skip
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise ValueError(
                 "engine 'ray' needs the extra: pip install 'treeoflife[ray]'"
             ) from error
-        self._ray = ray
+        self._ray, self._alone = ray, alone
         if not ray.is_initialized():
             _start(ray, workers)
-        self._open: dict[Any, int] = {}
+        self._open: dict[Any, tuple[int, Any]] = {}
         self._actors: list[Any] = []
         if setup is None:
             self._task = ray.remote(work).options(num_cpus=1, max_retries=MAX_RETRIES)
@@ -51,11 +52,11 @@ class RayPool(Closing[Any]):
     def submit(self, unit: Any) -> None:
         """Queue the unit; with actors at the one with the least to do."""
         if not self._actors:
-            self._open[self._task.remote(unit)] = -1
+            self._open[self._task.remote(unit)] = -1, unit
         else:
             least = self._load.index(min(self._load))
             self._load[least] += 1
-            self._open[self._actors[least].run.remote(unit)] = least
+            self._open[self._actors[least].run.remote(unit)] = least, unit
         self.n_open = len(self._open)
 
     def finished(self, wait: bool) -> Iterator[Any]:
@@ -65,7 +66,7 @@ class RayPool(Closing[Any]):
         timeout = None if wait else 0
         done, _ = self._ray.wait(list(self._open), num_returns=1, timeout=timeout)
         for reference in done:
-            actor = self._open.pop(reference)
+            actor, unit = self._open.pop(reference)
             if actor >= 0:
                 self._load[actor] -= 1
             self.n_open = len(self._open)
@@ -73,6 +74,10 @@ class RayPool(Closing[Any]):
                 yield self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, Exception) else error from error
+            except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.OutOfMemoryError):
+                if self._alone is None:
+                    raise
+                yield self._alone(unit)
 
     def close(self) -> None:
         """Let the actors go; Ray itself goes on for the next stage, and ends with this process."""

@@ -85,6 +85,9 @@ class Fetch:
     )
     timeout_s: float = 20.0  # to connect, and between two bytes
     max_seconds: float = 120.0  # for one whole picture
+    silent_s: float = (
+        60.0  # without any answer of a host: then the rest of it is left to the next run
+    )
     max_mb: int = 60  # largest picture
     tries: int = 4  # per run, for answers that may pass (429, 5xx, timeouts)
     max_runs: int = 3  # runs that ask again for an address that failed so
@@ -252,6 +255,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("fetch.tries", recipe.fetch.tries, 1, 20),
         ("fetch.max_runs", recipe.fetch.max_runs, 1, 1000),
         ("fetch.backoff_s", recipe.fetch.backoff_s, 0, 600),
+        ("fetch.silent_s", recipe.fetch.silent_s, 0, 86_400),
         ("fetch.max_mb", recipe.fetch.max_mb, 1, 2000),
         ("pixels.max_side_px", recipe.pixels.max_side_px, 0, 20000),
         ("pixels.quality", recipe.pixels.quality, 30, 100),

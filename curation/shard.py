@@ -27,6 +27,9 @@ from curation.taxonomy.resolve import PROBLEMS
 from curation.taxonomy.vocabulary import KINGDOMS
 
 THUMBS_PER_FILE, THUMBS_PER_GROUP = 100_000, 64
+PLAN_PER_GROUP = (
+    50_000  # every unit reads the footer of the plan, and the groups that hold its rows
+)
 HELD_OUT = ("val", "test", "key_unseen", "val_unseen", "test_unseen", "other_heldout")
 
 CATALOG_SQL = """
@@ -208,8 +211,8 @@ def tables(
     sql.query(con, CONFLICTS_SQL, words, media=inputs["media"], label=inputs["label"]).copy_to(
         meta / "conflicts-000000.parquet")  # fmt: skip
     n_planned = sql.query(con, PLAN_SQL, params, catalog=joined, rendered=rendered, packs=packs).copy_to(
-        plan.data, 10_000)  # fmt: skip
-    sql.query(con, THUMBNAIL_SQL, params, plan=plan.data).copy_to(plan.thumbnails, 10_000)
+        plan.data, PLAN_PER_GROUP)  # fmt: skip
+    sql.query(con, THUMBNAIL_SQL, params, plan=plan.data).copy_to(plan.thumbnails, PLAN_PER_GROUP)
     n_kept = sql.query(con, "select count(*) from catalog where keep", catalog=joined).scalar()
     if n_planned != n_kept:
         raise ValueError(

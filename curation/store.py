@@ -177,7 +177,14 @@ class Ledger:
             part.unlink()
 
     def _write(self, rows: pa.Table, name: str) -> None:
-        temporary = self.dir / f".tmp-{os.getpid()}-{name}.parquet"
-        pq.write_table(rows, temporary, compression="zstd")
-        artifact.flush(temporary)
-        os.replace(temporary, self.dir / f"{name}.parquet")
+        write_rows(rows, self.dir / f"{name}.parquet", self.dir)
+
+
+def write_rows(rows: pa.Table, path: Path, via: Path) -> None:
+    """A parquet file that is there whole or not at all; `via` is the folder of the unfinished one."""
+    temporary = via / f".tmp-{os.getpid()}-{path.name}"
+    for folder in (via, path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, temporary, compression="zstd")
+    artifact.flush(temporary)
+    os.replace(temporary, path)

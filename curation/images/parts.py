@@ -1,6 +1,7 @@
-"""Outcomes and bytes of a fetch, in parts: rows of a table, and one pack of bytes on disk beside them.
+"""Outcomes and bytes of a fetch, in parts: rows of a table and, beside them on disk, one pack of bytes.
 
-Writing happens in a thread of its own, a part at a time, while the event loop asks on. The md5 of a picture
+`<pack>.parquet` beside `<pack>.pack` holds the rows until somebody has looked at the pictures and taken the
+rows over (`left`), so that a killed run loses only the part it was filling. Writing happens in a thread of its own, a part at a time, while the event loop asks on. The md5 of a picture
 is left to who looks at it next: there the bytes are read anyway, on another core.
 """
 
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from catalog import pixels, schema
-from curation.store import Pack
+from curation.store import Pack, Packs, write_rows
 
 PART_S = 60.0  # a part is closed after so long, so that a killed run loses little
 PART_BYTES = 64 * 2**20  # and with so many bytes
@@ -42,6 +44,27 @@ class Answer:
     data: bytes | None = None
 
 
+def rows_path(folder: Path, part: str) -> Path:
+    """Where the rows of a part lie until they are taken over."""
+    return Packs(folder).path(part).with_suffix(".parquet")
+
+
+def left(folder: Path) -> list[Path]:
+    """The rows of parts that nobody has taken over; those whose bytes are gone or cut are removed."""
+    found = []
+    for path in sorted(folder.glob("*/*.parquet")):
+        pack = path.with_suffix(".pack")
+        try:
+            sizes = pq.read_table(path, columns=["n_bytes"])["n_bytes"].to_pylist()
+        except pa.ArrowInvalid:  # the disk lost it
+            sizes = [-1]
+        if sum(n or 0 for n in sizes) == (pack.stat().st_size if pack.exists() else 0):
+            found.append(path)
+        else:
+            path.unlink()
+    return found
+
+
 class Parts:
     """The part being filled, those being written, and those that wait to be taken."""
 
@@ -58,16 +81,16 @@ class Parts:
 
     def _start(self) -> None:
         self._rows: list[int] = []
-        self._outcomes: list[tuple[str, str | None, int | None]] = []
+        self._outcomes: list[tuple[str, str | None, int | None, int]] = []
         self._bodies: list[tuple[str | None, int, int] | None] = []  # media type, length, offset
         self._unwritten: list[bytes] = []
         self._n_unwritten = self._offset = 0
         self._begun = time.monotonic()
 
-    def add(self, row: int, answer: Answer) -> None:
-        """The outcome of a row of `wanted`."""
+    def add(self, row: int, answer: Answer, n_asked: int) -> None:
+        """The outcome of a row of `wanted`, which was asked so often."""
         self._rows.append(row)
-        self._outcomes.append((answer.status, answer.error, answer.http))
+        self._outcomes.append((answer.status, answer.error, answer.http, n_asked))
         data = answer.data
         if data is None:
             self._bodies.append(None)
@@ -117,7 +140,7 @@ class Parts:
 
     def _finish(
         self, pack: Pack | None, number: int, rows: list[int],
-        outcomes: list[tuple[str, str | None, int | None]], bodies: list[tuple[str | None, int, int] | None],
+        outcomes: list[tuple[str, str | None, int | None, int]], bodies: list[tuple[str | None, int, int] | None],
     ) -> pa.Table:  # fmt: skip
         """One part: its pack in its place on disk, its rows as a table."""
         name = f"{number:08d}"
@@ -129,9 +152,7 @@ class Parts:
         places = pa.array(rows, pa.int64())
         columns: dict[str, Any] = {
             **{n: column.take(places) for n, column in self._named.items()},
-            "status": [status for status, _, _ in outcomes],
-            "error": [error for _, error, _ in outcomes],
-            "http_status": [http for _, _, http in outcomes],
+            **dict(zip(("status", "error", "http_status", "n_asked"), zip(*outcomes, strict=True), strict=True)),
             "md5": [None] * len(rows),
             "media_type": [body and body[0] for body in bodies],
             "n_bytes": [body and body[1] for body in bodies],
@@ -141,6 +162,9 @@ class Parts:
         part = pa.table({n: columns[n] for n in FETCHED.names}, schema=FETCHED)
         for n, given in self._more.items():
             part = part.append_column(n, given.take(places))
+        part = part.append_column("n_asked", pa.array(columns["n_asked"], pa.int32()))
+        part = part.append_column("part", pa.array([name] * len(rows), pa.string()))
+        write_rows(part, rows_path(self._folder, name), self._folder)
         return part
 
     async def end(self) -> None:

@@ -34,12 +34,18 @@ def hashes(tiles: np.ndarray) -> np.ndarray:
 
 
 def probes(tiles: np.ndarray) -> np.ndarray:
-    """Probe hashes of tiles of shape (n, 64, 64): uint8 of shape (n, len(PROBES), 32)."""
+    """Probe hashes of tiles of shape (n, 64, 64): uint8 of shape (n, len(PROBES), 32).
+
+    Zeros for the border of a picture whose inside is flat.
+    """
     odd_columns = np.where(np.arange(HASH_SIDE) % 2, -1.0, 1.0)  # a mirror turns their sign
     found = [_bits(_low(tiles) * odd_columns)]
     for share in (*CROPS, BORDER):
         to_low = _dct() @ _cut(share)
         found.append(_bits(to_low @ tiles @ to_low.T))
+    edge = round(BORDER * TILE_SIDE)
+    inner = tiles[:, edge:-edge, edge:-edge]
+    found[-1][inner.std(axis=(1, 2)) < MIN_SPREAD] = 0
     return np.stack(found, axis=1)
 
 

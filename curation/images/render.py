@@ -10,8 +10,11 @@ A picture that cannot be shown is a row with its reason. A crop is a picture of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +23,7 @@ import pyarrow as pa
 import xxhash
 
 from catalog import pixels, schema
+from curation.engine import WITHOUT_GUARD
 from curation.images import phash
 from curation.images.tile import tile
 from curation.store import Ledger, Pack, Packs
@@ -41,7 +45,10 @@ class Limits:
 
 
 class Content(NamedTuple):
-    """A picture: md5 of its bytes ("" until it has been looked at), the crop or None, where they lie."""
+    """A picture: md5 of its bytes ("" until it has been looked at), the crop or None, where they lie.
+
+    With `offset` -1 they are the file called `pack`.
+    """
 
     md5: str
     crop: str | None
@@ -51,7 +58,7 @@ class Content(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Pictures to look at, where they lie, and where their ledger is."""
+    """Pictures to look at, the folder of their packs or files, and that of their ledger."""
 
     contents: tuple[Content, ...]
     fetched: str
@@ -64,25 +71,90 @@ def render_unit(unit: Unit) -> tuple[tuple[str, int, str], ...]:
 
     Returns (pack, offset, md5) of every picture's bytes.
     """
-    fetched, ledger = Packs(Path(unit.fetched)), Ledger(Path(unit.ledger), RENDERED)
+    ledger = Ledger(Path(unit.ledger), RENDERED)
     name = hashlib.sha256(repr(unit.contents).encode()).hexdigest()[:24]
-
-    def read(content: Content) -> bytes:
-        try:
-            return fetched.get(content.pack, content.offset, content.n_bytes, content.md5)
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"the bytes of a picture are gone ({error}); run the build again"
-            ) from error
-
     with Pack(ledger.dir) as pack:
-        rows = render(unit.contents, read, unit.limits, pack)
+        rows = render(unit.contents, lambda c: _bytes(unit.fetched, c), unit.limits, pack)
         pack.close(name)
     named = [name if at is not None else None for at in rows.column("offset").to_pylist()]
     place = rows.schema.get_field_index("pack")
     ledger.put(name, rows.set_column(place, "pack", pa.array(named, pa.string())))
     md5s = rows.column("md5").to_pylist()
     return tuple((c.pack, c.offset, md5) for c, md5 in zip(unit.contents, md5s, strict=True))
+
+
+def _bytes(folder: str, content: Content) -> bytes:
+    try:
+        if content.offset < 0:
+            return (Path(folder) / content.pack).read_bytes()
+        return Packs(Path(folder)).get(content.pack, content.offset, content.n_bytes, content.md5)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"the bytes of a picture are gone ({error}); run the build again"
+        ) from error
+
+
+def render_alone(unit: Unit) -> tuple[tuple[str, int, str], ...]:
+    """`render_unit` for a unit that has ended its process: picture by picture in processes of their own.
+
+    A picture that ends its process twice gets a row that says so. Raises RuntimeError when no process
+    can be started, and whatever a picture's unit raised.
+    """
+    left, found, is_second = list(unit.contents), list[tuple[str, int, str]](), False
+    while left:
+        n_before = len(found)
+        found += _one_by_one(unit._replace(contents=tuple(left)))
+        del left[: len(found) - n_before]
+        if left and is_second and len(found) == n_before:
+            found.append(_condemned(unit, left.pop(0)))
+            is_second = False
+        else:
+            is_second = True
+    return tuple(found)
+
+
+def _one_by_one(unit: Unit) -> Iterator[tuple[str, int, str]]:
+    """Places of the pictures that were looked at before the process ended."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    child = spawn.Process(target=_looks, args=(theirs, unit))
+    child.start()
+    theirs.close()
+    is_ready = False
+    try:
+        while True:
+            said = ours.recv()
+            if isinstance(said, Exception):
+                raise said
+            if is_ready:
+                yield said
+            is_ready = True
+    except EOFError:
+        if not is_ready:
+            raise RuntimeError("a new process cannot be started" + WITHOUT_GUARD) from None
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def _looks(out: Connection, unit: Unit) -> None:
+    out.send("ready")
+    for content in unit.contents:
+        try:
+            out.send(render_unit(unit._replace(contents=(content,)))[0])
+        except Exception as error:
+            out.send(ValueError(f"{type(error).__name__}: {error}"))
+            return
+
+
+def _condemned(unit: Unit, content: Content) -> tuple[str, int, str]:
+    """The row of a picture that no process survives."""
+    md5 = hashlib.md5(_bytes(unit.fetched, content)).hexdigest()
+    row = {"md5": md5, "crop": content.crop, "error": "decoder_died"}
+    name = hashlib.sha256(f"died {content}".encode()).hexdigest()[:24]
+    Ledger(Path(unit.ledger), RENDERED).put(name, pa.Table.from_pylist([row], schema=RENDERED))
+    return content.pack, content.offset, md5
 
 
 def render(
@@ -134,7 +206,13 @@ def _row(
     return row, grey if spread >= phash.MIN_SPREAD else None
 
 
-def batches(contents: Sequence[Content], n_workers: int) -> list[tuple[Content, ...]]:
-    """Contents in units: many enough to keep workers busy, large enough to keep files few."""
-    size = min(2048, max(32, len(contents) // (16 * n_workers)))
-    return [tuple(contents[i : i + size]) for i in range(0, len(contents), size)]
+def batch_size(n: int, n_workers: int) -> int:
+    """How many of `n` contents make a unit: few enough to keep workers busy, enough to keep files few."""
+    return min(2048, max(32, n // (16 * n_workers)))
+
+
+def batches(contents: Iterable[Content], size: int) -> Iterator[tuple[Content, ...]]:
+    """Contents in tuples of `size`."""
+    left = iter(contents)
+    while some := tuple(itertools.islice(left, size)):
+        yield some

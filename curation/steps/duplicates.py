@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from curation.store import Packs
 from curation.workshop import Build, Made
 
 PAIRS_PER_UNIT = 512
-HELD = pa.schema([("benchmark", pa.string()), ("phash", pa.string()), ("probes", pa.binary()),
+HELD = pa.schema([("benchmark", pa.string()), ("pixel_xxh3", pa.string()), ("phash", pa.string()), ("probes", pa.binary()),
                   ("thumb_md5", pa.string()), ("pack", pa.string()), ("offset", pa.int64()),
                   ("n_bytes", pa.int64()), ("n_thumb_bytes", pa.int64()), ("dir", pa.string())])  # fmt: skip
 
@@ -66,7 +67,8 @@ order by phash
 """
 
 LOOK_SQL = """
-select c.number, c.kind, x.dir, x.pack, x."offset", x.n_bytes, x.md5, y.dir, y.pack, y."offset", y.n_bytes, y.md5
+select c.number, c.kind, x.dir as x_dir, x.pack as x_pack, x."offset" as x_offset, x.n_bytes as x_n_bytes,
+  x.md5 as x_md5, y.dir as y_dir, y.pack as y_pack, y."offset" as y_offset, y.n_bytes as y_n_bytes, y.md5 as y_md5
 from candidate c join hash p on p.id = c.a join hash q on q.id = c.b
 join place x on x.phash = p.phash join place y on y.phash = q.phash
 order by c.number
@@ -138,10 +140,12 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
         sql.query(build.con, PLACE_SQL, {"dir": str(rendering.ledger.dir)}, picture=picture, held=held,
                   rendered=rendering.ledger.input(), packs=rendering.packs.names()).copy_to(place)  # fmt: skip
 
-        def second_look(candidate: Path, hash_: Path) -> pa.Table:
-            return _scores(
-                build, sql.query(build.con, LOOK_SQL, candidate=candidate, hash=hash_, place=place)
+        def second_look(candidate: Path, hash_: Path) -> Iterator[pa.Table]:
+            looks = work / "look.parquet"
+            sql.query(build.con, LOOK_SQL, candidate=candidate, hash=hash_, place=place).copy_to(
+                looks
             )
+            return _scores(build, looks)
 
         query = dedup.dedup(
             build.con, picture=picture, held=held, folder=work, confirm=second_look, classes=how.classes,
@@ -155,7 +159,7 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
         return counts
 
     reads = [a.address for name in (*given, "benchmark") for a in made[name]]
-    return [build.make("dedup", 3, params, reads, write)]
+    return [build.make("dedup", 4, params, reads, write)]
 
 
 def _held(benchmark: Artifact) -> pa.Table:
@@ -164,23 +168,20 @@ def _held(benchmark: Artifact) -> pa.Table:
     return rows.append_column("dir", place).select(HELD.names).cast(HELD)
 
 
-def _scores(build: Build, query: sql.Query) -> pa.Table:
+def _scores(build: Build, looks: Path) -> Iterator[pa.Table]:
     """Scores of candidate pairs; every one is looked at once."""
-    looks = [
-        Look(row[0], row[1], Place(*row[2:7]), Place(*row[7:12]))
-        for batch in query.batches()
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    ]  # fmt: skip
-    units = [
-        LookUnit(tuple(looks[i : i + PAIRS_PER_UNIT])) for i in range(0, len(looks), PAIRS_PER_UNIT)
-    ]
-    found: list[tuple[int, float]] = []
-    with build.progress("dedup", len(looks)) as bar:
+    with build.progress("dedup", pq.read_metadata(looks).num_rows) as bar:
         for scores in run_units(
-            look, units, engine=build.engine, workers=build.workers, root=build.root
+            look, _look_units(looks), engine=build.engine, workers=build.workers, root=build.root
         ):
-            found += [(number, value) for number, value in scores]
+            numbers, found = zip(*scores, strict=True)
+            yield pa.table(
+                {"number": pa.array(numbers, pa.int64()), "score": pa.array(found, pa.float64())}
+            )
             bar.step(True, len(scores))
-    found.sort()
-    return pa.table({"number": pa.array([n for n, _ in found], pa.int64()),
-                     "score": pa.array([v for _, v in found], pa.float64())})  # fmt: skip
+
+
+def _look_units(looks: Path) -> Iterator[LookUnit]:
+    for batch in pq.ParquetFile(looks).iter_batches(PAIRS_PER_UNIT):
+        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield LookUnit(tuple(Look(r[0], r[1], Place(*r[2:7]), Place(*r[7:12])) for r in rows))

@@ -19,15 +19,13 @@ import pyarrow.parquet as pq
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
 from curation.engine import run_units
-from curation.images import fetch, render, sizes
+from curation.images import fetch, parts, render, sizes
 from curation.steps.rendering import FETCHED, Rendering
 from curation.store import Ledger, Packs
 from curation.workshop import Build, Made, WouldRun, stamp_of
 
 LOCAL = pa.schema([(n, pa.string()) for n in ("url", "local", "stamp")])
-MAX_WAITING = (
-    32  # parts fetched and not looked at: then the fetch waits, for a stopped run loses them
-)
+MAX_WAITING = 256  # parts fetched and not looked at: then the fetch waits
 PARTS_AT_ONCE, KEEP_S = 16, 60.0  # fetched parts that make one of the ledger; or after so long
 PARTS_PER_FETCH = 64  # a part is a pack, a ledger part and a unit of pictures to look at
 
@@ -85,6 +83,10 @@ def fetch_(build: Build, made: Made) -> list[Artifact]:
     sql.query(build.con, WANTED_SQL, {"size": recipe.fetch.size}, media=made["media"][0].paths[0],
               eligible=made["eligible"][0].paths[0]).copy_to(wanted)  # fmt: skip
     ledger = Ledger(build.root / "store" / "fetched", FETCHED)
+    left = [] if build.dry_run else parts.left(ledger.dir)  # by a run that was stopped
+    if left:
+        n_left = sum(pq.read_metadata(path).num_rows for path in left)
+        _look(build, ledger, map(pq.read_table, left), "taken up", n_left)
     pending = sql.query(
         build.con, PENDING_SQL, {"max_runs": recipe.fetch.max_runs}, wanted=wanted,
         ledger=ledger.input(), packs=Packs(ledger.dir).names(), local=_local(build, wanted, work / "local.parquet"))  # fmt: skip
@@ -113,44 +115,48 @@ def _ask(build: Build, ledger: Ledger, asked: pa.Table) -> None:
         n_connections=how.n_connections, per_host=how.per_host, timeout_s=how.timeout_s,
         max_seconds=how.max_seconds, max_bytes=how.max_mb * 2**20, tries=how.tries,
         backoff_s=how.backoff_s, max_per_second=how.max_per_second, host_rates=how.host_rates,
-        private_hosts=how.private_hosts)  # fmt: skip
+        private_hosts=how.private_hosts, silent_s=how.silent_s)  # fmt: skip
     part_rows = min(2048, max(64, asked.num_rows // PARTS_PER_FETCH))
     fetcher = fetch.Fetcher(ledger.dir, limits, build.host_map, part_rows=part_rows)
+    number = _first_number(build, ledger)
+    _look(build, ledger, fetcher.fetch(asked, number), "fetch", asked.num_rows)
+
+
+def _look(build: Build, ledger: Ledger, given: Iterator[pa.Table], what: str, n_rows: int) -> None:
+    """Look at the pictures of parts as they come; then the ledger takes their rows over."""
     rendering = Rendering.of(build)
-    done, kept_at = list[pa.Table](), time.monotonic()
-    waiting: dict[str, pa.Table] = {}  # parts whose pictures are being looked at, by pack
+    done, kept_at = dict[Path, pa.Table](), time.monotonic()
 
     def units() -> Iterator[render.Unit]:
-        for part in fetcher.fetch(asked, _first_number(build, ledger)):
+        for part in given:
             for status in part.column("status").to_pylist():
                 bar.step(status == "ok")
             if contents := tuple(_contents(part)):
-                waiting[contents[0].pack] = part
                 yield rendering.unit(contents)
             else:
-                done.append(part)
+                take(part, ())
+
+    def take(part: pa.Table, looked: Sequence[Sequence[Any]]) -> None:
+        done[parts.rows_path(ledger.dir, part.column("part")[0].as_py())] = _final(part, looked)
 
     def keep() -> None:
         nonlocal kept_at
         if done:
-            ledger.append(pa.concat_tables(done))
+            ledger.append(pa.concat_tables(done.values()))
+        for path in done:
+            path.unlink()
         done.clear()
         kept_at = time.monotonic()
 
     try:
-        with build.progress("fetch", asked.num_rows) as bar:
-            for looked in run_units(
-                render.render_unit,
-                units(),
-                engine=build.engine,
-                workers=build.workers,
-                root=build.root,
-            ):
-                done.append(_with_md5(waiting.pop(looked[0][0]), looked))
+        with build.progress(what, n_rows) as bar:
+            for looked in run_units(render.render_unit, units(), engine=build.engine, workers=build.workers,
+                                    root=build.root, max_open=MAX_WAITING, alone=render.render_alone):  # fmt: skip
+                take(pq.read_table(parts.rows_path(ledger.dir, looked[0][0])), looked)
                 if len(done) >= PARTS_AT_ONCE or time.monotonic() - kept_at > KEEP_S:
                     keep()
     finally:
-        keep()  # also when the run is stopped: what is there need not be asked again
+        keep()
 
 
 def _first_number(build: Build, ledger: Ledger) -> int:
@@ -170,11 +176,18 @@ def _contents(part: pa.Table) -> Iterator[render.Content]:
             yield render.Content("", crop or None, row["pack"], row["offset"], row["n_bytes"])
 
 
-def _with_md5(part: pa.Table, looked: Sequence[Sequence[Any]]) -> pa.Table:
-    """The part with what its bytes were found to be."""
+def _final(part: pa.Table, looked: Sequence[Sequence[Any]]) -> pa.Table:
+    """The part with what its bytes were found to be; what was not asked for costs no run.
+
+    But where a host refuses, that is its answer to every address.
+    """
     md5_at = {offset: md5 for _, offset, md5 in looked}
     found = [None if at is None else md5_at[at] for at in part.column("offset").to_pylist()]
-    return part.set_column(part.schema.get_field_index("md5"), "md5", pa.array(found, pa.string()))
+    told = zip(*(part.column(n).to_pylist() for n in ("runs", "n_asked", "error")), strict=True)
+    runs = [n - (n_asked == 0 and error != "host_refuses") for n, n_asked, error in told]
+    columns = {name: part.column(name) for name in FETCHED.names}
+    columns |= {"md5": pa.array(found, pa.string()), "runs": pa.array(runs, pa.int32())}
+    return pa.table(columns, schema=FETCHED)
 
 
 def _on_disk(query: sql.Query, path: Path) -> pa.Table:

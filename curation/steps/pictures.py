@@ -6,10 +6,10 @@ They go through the store, so that a new recipe or a larger archive only pays fo
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import artifact, card, schema, sql
@@ -18,10 +18,15 @@ from curation import shard
 from curation.engine import run_units
 from curation.images import render
 from curation.steps.rendering import VERSION, Rendering
-from curation.store import Pack
+from curation.store import Ledger
 from curation.workshop import Build, Made, sha256
 
 HELD_SIDE_PX, HELD_QUALITY = 128, 80  # held-out pictures are compared, never shipped
+HELD_PER_UNIT = 256  # whatever the workers: the packs belong to the artifact
+
+HELD_SQL = """
+select * exclude (seq), $name as benchmark from ledger order by pack, "offset", md5
+"""
 
 
 def benchmark(build: Build, _: Made) -> list[Artifact]:
@@ -33,28 +38,37 @@ def benchmark(build: Build, _: Made) -> list[Artifact]:
             raise ValueError(f"benchmark {item.name}: {folder} is no folder of pictures")
 
         def write(target: Path, folder: Path = folder, name: str = item.name) -> dict[str, Any]:
-            files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
-            contents = [render.Content(p.relative_to(folder).as_posix(), None) for p in files]
-            limits = render.Limits(
-                build.recipe.pixels.max_megapixels * 10**6, HELD_SIDE_PX, HELD_QUALITY
-            )
-            with Pack(target) as pack:
-                rows = render.render(
-                    contents, lambda c: (folder / c.md5).read_bytes(), limits, pack
-                )
-                pack.close("held")
-            pack_column = rows.schema.get_field_index("pack")
-            rows = rows.set_column(
-                pack_column, "pack", pa.array(["held"] * rows.num_rows, pa.string())
-            )
-            named = rows.append_column("benchmark", pa.array([name] * rows.num_rows, pa.string()))
-            pq.write_table(named, target / "part-000000.parquet")
-            return {"rows": rows.num_rows, "unhashed": rows.column("phash").null_count}
+            return _held_out(build, folder, name, target)
 
         made.append(
-            build.make("benchmark", 2, {"name": item.name}, [sha256(build.root, folder)], write)
+            build.make("benchmark", 3, {"name": item.name}, [sha256(build.root, folder)], write)
         )
     return made
+
+
+def _held_out(build: Build, folder: Path, name: str, target: Path) -> dict[str, Any]:
+    """Look at every file of a folder; rows and packs go to `target`."""
+    work = build.scratch("benchmark")
+    limits = render.Limits(build.recipe.pixels.max_megapixels * 10**6, HELD_SIDE_PX, HELD_QUALITY)
+    files = (p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file())
+    contents = [render.Content("", None, name_, -1) for name_ in files]
+    units = (render.Unit(some, str(folder), str(work), limits)
+             for some in render.batches(contents, HELD_PER_UNIT))  # fmt: skip
+    with build.progress(f"benchmark {name}", len(contents)) as bar:
+        for looked in run_units(render.render_unit, units, engine=build.engine, workers=build.workers,
+                                root=build.root, alone=render.render_alone):  # fmt: skip
+            bar.step(True, len(looked))
+    path = target / "part-000000.parquet"
+    rows = sql.query(
+        build.con, HELD_SQL, {"name": name}, ledger=Ledger(work, render.RENDERED).input()
+    )
+    n_rows = rows.copy_to(path)
+    assert n_rows == len(contents), f"{name}: {n_rows} rows for {len(contents)} files"
+    for pack in work.glob("*/*.pack"):
+        place = target / pack.relative_to(work)
+        place.parent.mkdir(exist_ok=True)
+        os.replace(pack, place)
+    return {"rows": n_rows, "unhashed": pq.read_table(path, columns=["phash"])["phash"].null_count}
 
 
 HASHED_SQL = """

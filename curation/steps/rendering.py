@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from catalog import artifact, sql
 from curation.engine import run_units
@@ -14,7 +17,7 @@ from curation.images import fetch, render
 from curation.store import Ledger, Packs
 from curation.workshop import Build, Made
 
-VERSION = 2
+VERSION = 3
 FETCHED = pa.schema([*fetch.FETCHED, ("runs", pa.int32()), ("stamp", pa.string())])
 """The ledger of what was asked: outcomes, where the bytes lie, runs that asked, and what tells that a
 local file has changed."""
@@ -72,17 +75,32 @@ class Rendering:
 
         Returns the table of contents (md5, crop, where the bytes lie).
         """
-        content = build.scratch(f"{what}-content") / "content.parquet"
+        work = build.scratch(f"{what}-content")
+        content = work / "content.parquet"
         sql.query(build.con, CONTENTS_SQL, fetch=made["fetch"][0].paths[0], media=made["media"][0].paths[0],
                   fetched=Ledger(self.fetched, FETCHED).input()).copy_to(content)  # fmt: skip
-        todo = sql.query(build.con, TODO_SQL, content=content, ledger=self.ledger.input(),
-                         packs=self.packs.names())  # fmt: skip
-        contents = [render.Content(*row) for row in todo.rows()]
-        n_workers = build.workers or len(os.sched_getaffinity(0))
-        units = [self.unit(batch) for batch in render.batches(contents, n_workers)]
-        with build.progress(what, len(contents)) as bar:
+        todo = work / "todo.parquet"
+        n_todo = self._todo(build, content).copy_to(todo)
+        size = render.batch_size(n_todo, build.workers or len(os.sched_getaffinity(0)))
+        units = map(self.unit, render.batches(_contents(todo), size))
+        with build.progress(what, n_todo) as bar:
             for looked in run_units(render.render_unit, units, engine=build.engine, workers=build.workers,
-                                    root=build.root):  # fmt: skip
+                                    root=build.root, alone=render.render_alone):  # fmt: skip
                 bar.step(True, len(looked))
+        if n_todo:
+            n_left = self._todo(build, content).copy_to(todo)
+            assert not n_left, f"{n_left} of {n_todo} pictures have not been looked at"
         self.ledger.gather(build.con)
         return content
+
+    def _todo(self, build: Build, content: Path) -> sql.Query:
+        return sql.query(build.con, TODO_SQL, content=content, ledger=self.ledger.input(),
+                         packs=self.packs.names())  # fmt: skip
+
+
+def _contents(path: Path) -> Iterator[render.Content]:
+    """The rows of a table of contents, a few in memory."""
+    for batch in pq.ParquetFile(path).iter_batches(50_000):
+        yield from itertools.starmap(
+            render.Content, zip(*(c.to_pylist() for c in batch.columns), strict=True)
+        )

@@ -16,7 +16,7 @@ import csv
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from curation import dedup
 from curation.images import confirm, phash
 from curation.images.tile import tile
 from curation.recipe import Dedup
+from curation.steps.duplicates import HELD
 from tests.benchmarks._alterations import CONFIRMED, NEAR, PRINTED, Alter, jpeg
 from tests.benchmarks._pictures import DATA, KINDS
 from tests.benchmarks.harness import Result, Row, Target, target
@@ -99,14 +100,14 @@ def merges(looks: Looks) -> list[tuple[int, int, str]]:
     thumb_of = dict(zip(looks.phash, looks.thumb, strict=True))
     con = sql.connect()
 
-    def second_look(candidate: Path, hash_: Path) -> pa.Table:
+    def second_look(candidate: Path, hash_: Path) -> Iterator[pa.Table]:
         wanted = """select c.number, c.kind, p.phash, q.phash from candidate c join hash p on p.id = c.a
                     join hash q on q.id = c.b order by c.number"""
         rows = sql.query(con, wanted, candidate=candidate, hash=hash_).rows()
         scores = [
             confirm.score(confirm.Pair(kind, thumb_of[a], thumb_of[b])) for _, kind, a, b in rows
         ]
-        return pa.table(
+        yield pa.table(
             {
                 "number": pa.array([r[0] for r in rows], pa.int64()),
                 "score": pa.array(scores, pa.float64()),
@@ -114,11 +115,8 @@ def merges(looks: Looks) -> list[tuple[int, int, str]]:
         )
 
     how = Dedup()
-    held = pa.schema(
-        [("benchmark", pa.string()), ("phash", pa.string()), ("probes", pa.binary())]
-    ).empty_table()
     with tempfile.TemporaryDirectory() as folder:
-        found = dedup.dedup(con, picture=picture, held=held, folder=Path(folder), confirm=second_look,
+        found = dedup.dedup(con, picture=picture, held=HELD.empty_table(), folder=Path(folder), confirm=second_look,
                             classes=how.classes, near_max_bits=how.near_max_bits, burst_s=how.burst_s,
                             placeholder_urls=0, min_score=confirm.MIN_SCORE).table().to_pylist()  # fmt: skip
     return [

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from catalog import pixels
 from curation.engine import WORKER_ENV, release, run_units
-from curation.images import fetch, render
+from curation.images import fetch, render, web
 from curation.store import Pack, Packs
 from tests.benchmarks import _img2dataset, _server
 from tests.benchmarks._pictures import jpegs
@@ -234,13 +234,13 @@ async def _bare(urls: list[str]) -> dict[str, float]:
 def _rate(fetcher: fetch.Fetcher, wanted: pa.Table) -> dict[str, float]:
     """The most requests that left within one second."""
     times: list[float] = []
-    trace = fetch._Run._response
+    trace = web.Web._response
 
     def timed(self: Any, url: str) -> Any:
         times.append(time.monotonic())
         return trace(self, url)
 
-    fetch._Run._response = timed  # type: ignore[method-assign]
+    web.Web._response = timed  # type: ignore[method-assign]
     for _ in fetcher.fetch(wanted):
         pass
     return {"most_in_a_second": float(max(sum(t <= x < t + 1 for x in times) for t in times))}

@@ -135,7 +135,7 @@ def _measure(n: int, port: int) -> dict[str, float]:
         ]
         for workers in (1, 2):
             units = [render.Unit(batch, str(fetcher.folder), str(work / f"looked-{workers}"), render.Limits(10**9, 720, 90))
-                     for batch in render.batches(contents, 2)]  # fmt: skip
+                     for batch in render.batches(contents, render.batch_size(n, 2))]  # fmt: skip
             looks = lambda units=units, workers=workers: list(  # noqa: E731
                 run_units(render.render_unit, units, engine="process", workers=workers))  # fmt: skip
             look_s = _timed(looks)

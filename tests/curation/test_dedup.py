@@ -17,7 +17,8 @@ FIELDS = {
     "preference": pa.int32(), "n_pixels": pa.int64(), "n_bytes": pa.int64(), "strictness": pa.int32(),
     "source_order": pa.int32(), "n_known": pa.int32(),
 }  # fmt: skip
-HELD = pa.schema([("benchmark", pa.string()), ("phash", pa.string()), ("probes", pa.binary())])
+HELD = pa.schema([("benchmark", pa.string()), ("pixel_xxh3", pa.string()), ("phash", pa.string()),
+                  ("probes", pa.binary())])  # fmt: skip
 RNG = np.random.default_rng(1)
 
 
@@ -55,8 +56,8 @@ def run(con, tmp_path, rows, held=(), scores=None, **how):
         found = sql.query(con, text, candidate=candidate, hash=hash_).rows()
         asked.extend(found)
         given = [(scores or {}).get(rule, 1.0) for _, rule, *_ in found]
-        return pa.table({"number": pa.array([n for n, *_ in found], pa.int64()),
-                         "score": pa.array(given, pa.float64())})  # fmt: skip
+        yield pa.table({"number": pa.array([n for n, *_ in found], pa.int64()),
+                        "score": pa.array(given, pa.float64())})  # fmt: skip
 
     how = {"classes": dedup.CLASSES, "near_max_bits": 10, "burst_s": 10.0, "placeholder_urls": 4, "min_score": 0.7,
            **how}  # fmt: skip
@@ -186,6 +187,14 @@ def test_records_of_one_day_without_a_time_are_no_burst(con, tmp_path):
     assert fate(found) == {"f1": ("f0", "near")}
 
 
+def test_an_observer_of_another_dataset_is_another_observer(con, tmp_path):
+    base = random_hash()
+    shot = {"recordedBy": "Anonymous", "eventDate": "2020-05-01T10:00:01"}
+    rows = {f"f{k}": {"phash": flipped(base, k), "datasetKey": f"d{k}", **shot} for k in range(2)}
+    found, _ = run(con, tmp_path, rows)
+    assert fate(found) == {"f1": ("f0", "near")}
+
+
 def test_without_what_tells_a_burst_its_frames_merge(con, tmp_path):
     base = random_hash()
     found, _ = run(con, tmp_path, {f"f{k}": {"phash": flipped(base, k)} for k in range(3)})
@@ -259,6 +268,22 @@ def test_a_leak_is_found_also_where_near_pictures_are_no_duplicates(con, tmp_pat
     classes = tuple(c for c in dedup.CLASSES if c != "near")
     found, _ = run(con, tmp_path, rows, held, classes=classes)
     assert found["a"]["benchmark"] == "rare" and not fate(found)
+
+
+def test_a_flat_picture_that_is_held_out_is_known_by_its_pixels(con, tmp_path):
+    held = [{"benchmark": "rare", "pixel_xxh3": "white", "probes": None}]
+    rows = {"a": {"phash": None, "probes": None, "pixel_xxh3": "white"},
+            "b": {"phash": None, "probes": None}}  # fmt: skip
+    found, _ = run(con, tmp_path, rows, held)
+    assert {k: (r["benchmark"], r["distance"]) for k, r in found.items()} == {
+        "a": ("rare", 0), "b": (None, None)}  # fmt: skip
+
+
+def test_a_probe_of_nothing_meets_nobody(con, tmp_path):
+    empty = "0" * 64
+    rows = {k: {"probes": probes(border=empty)} for k in "ab"}
+    found, asked = run(con, tmp_path, rows)
+    assert not fate(found) and not asked
 
 
 def test_pictures_without_a_hash_meet_nobody_by_their_looks(con, tmp_path):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from curation import build, engine, engine_slurm, recipe
+from curation import build, engine, engine_slurm, recipe, wire
 from curation.images import render
 from curation.shard import Unit
 
@@ -47,6 +47,13 @@ def die_once(task):
 
 def die_always(task):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_five(task):
+    """A worker that is killed whenever it meets the fifth unit."""
+    if task.number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task.number**2
 
 
 def fail(task):
@@ -90,6 +97,21 @@ def test_a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing(name, t
     tasks = [Task(k, str(tmp_path)) for k in range(20)]
     found = list(engine.run_units(die_once, tasks, engine=name, workers=2))
     assert sorted(found) == [k * k for k in range(20)] and (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["process", pytest.param("ray", marks=[needs_ray, pytest.mark.slow])]
+)
+def test_a_unit_that_always_kills_its_worker_is_done_otherwise_and_no_other(name, tmp_path):
+    tasks = [Task(k, str(tmp_path)) for k in range(20)]
+    told = []
+
+    def alone(task):
+        told.append(task.number)
+        return -1
+
+    found = list(engine.run_units(die_at_five, tasks, engine=name, workers=2, alone=alone))
+    assert sorted(found) == sorted([-1, *(k * k for k in range(20) if k != 5)]) and told == [5]
 
 
 def test_workers_that_always_die_end_the_build_with_advice(tmp_path):
@@ -146,10 +168,10 @@ def test_units_travel_as_plain_json_and_name_nothing_outside_curation():
                     render.Limits(10, 20, 90)),
     ]  # fmt: skip
     for unit in units:
-        assert engine_slurm.decoded(json.loads(json.dumps(engine_slurm.encoded(unit)))) == unit
+        assert wire.decoded(json.loads(json.dumps(wire.encoded(unit)))) == unit
     for name in ("os:system", "builtins:eval", "curationx:run"):
         with pytest.raises(ValueError, match="not one of curation's"):
-            engine_slurm.decoded({"class": name, "fields": {}})
+            wire.decoded({"class": name, "fields": {}})
 
 
 def digests(root):
@@ -187,7 +209,7 @@ def ranks(root, world, killed=None):
                                         text=True, start_new_session=True))  # fmt: skip
     if killed is not None:
         folder = root / "units" / "4711"
-        while not list(folder.glob("*.unit.json")) and running[0].poll() is None:
+        while not list(folder.glob("*/*/*.unit.json")) and running[0].poll() is None:
             time.sleep(0.02)
         os.killpg(running[killed].pid, signal.SIGKILL)
     out = [process.communicate(timeout=200)[0] for process in running]
@@ -204,6 +226,22 @@ def test_ranks_of_a_slurm_array_make_the_same_bytes(serial_build, tmp_path):
 def test_a_rank_that_is_killed_costs_time_only(serial_build, tmp_path):
     ranks(tmp_path / "r", 2, killed=1)
     assert digests(tmp_path / "r") == serial_build
+
+
+def test_a_job_that_is_requeued_under_its_number_heeds_nothing_of_the_run_before(
+    serial_build, tmp_path
+):
+    stale = tmp_path / "r" / "units" / "4711" / "before"
+    (stale / "1").mkdir(parents=True)
+    (stale.parent / "leader").write_text("before")
+    (stale / "finished").touch()
+    for number in range(40):
+        (stale / "1" / f"{number:08d}.receipt.json").write_text('{"receipt": []}')
+        (stale / "1" / f"{number:08d}.unit.json").write_text("no unit")
+    out = ranks(tmp_path / "r", 2)
+    assert digests(tmp_path / "r") == serial_build and "ran 0 units" not in out[1]
+    left = list((tmp_path / "r" / "units").rglob("*.json"))
+    assert not left and not stale.exists(), "files of units go once they have been read"
 
 
 @needs_ray

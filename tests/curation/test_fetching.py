@@ -5,6 +5,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from curation import build, recipe
+from curation.images import fetch
+from curation.steps import fetching
 from curation.store import Packs
 
 RECIPE = """
@@ -71,6 +73,88 @@ def test_a_pack_without_its_rows_is_cleared_away_and_its_pictures_are_fetched(mi
     picture(folder / "1.png", 8)
     build.build(chosen, root)
     assert "00000007.pack" not in packs(root)
+
+
+def test_what_a_killed_run_fetched_and_nobody_looked_at_is_not_fetched_again(mine, monkeypatch):
+    chosen, folder = mine
+    root, run = folder / "root", fetching.run_units
+
+    def killed(work, units, **_):
+        list(units)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetching, "run_units", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build.build(chosen, root)
+    assert packs(root) == ["00000000.pack"] and not list(
+        (root / "store/fetched").glob("0*.parquet")
+    )
+
+    monkeypatch.setattr(fetching, "run_units", run)
+    monkeypatch.setattr(fetch.Fetcher, "fetch", lambda *_: pytest.fail("asked again"))
+    made = build.build(chosen, root)
+    assert made["shard"][0].counts["rows"] == 4 and packs(root) == ["00000000.pack"]
+    left = [p.name for p in (root / "store/fetched").glob("*/*") if p.suffix != ".pack"]
+    assert not left, "the ledger has taken the rows over"
+
+
+def test_rows_whose_bytes_are_cut_are_asked_again(mine, monkeypatch):
+    chosen, folder = mine
+    root, run = folder / "root", fetching.run_units
+    monkeypatch.setattr(fetching, "run_units", lambda work, units, **_: [list(units), 1 / 0])
+    with pytest.raises(ZeroDivisionError):
+        build.build(chosen, root)
+    pack = Packs(root / "store/fetched").path("00000000")
+    pack.write_bytes(pack.read_bytes()[:-1])
+    monkeypatch.setattr(fetching, "run_units", run)
+    assert build.build(chosen, root)["shard"][0].counts["rows"] == 4
+
+
+def test_an_address_that_was_not_asked_costs_no_run(mine):
+    chosen, folder = mine
+    (folder / "t.csv").write_text(
+        "identifier,scientificName\n"
+        + "".join(f"http://away.invalid/{k}.jpg,\n" for k in range(40))
+    )
+    for key, value in {"tries": 1, "silent_s": 0.3, "max_runs": 2}.items():
+        chosen = recipe.changed(chosen, f"fetch.{key}", value)
+    build.build(chosen, folder / "root", host_map={"*.invalid": "127.0.0.1:9"})
+    (ledger,) = (folder / "root/store/fetched").glob("0*.parquet")
+    runs = {(r["error"], r["runs"]) for r in pq.read_table(ledger).to_pylist()}
+    assert runs == {("connection_failed", 1), ("host_unreachable", 0)}
+
+
+PATCH = """
+import os
+from catalog import pixels
+
+decode = pixels.decode
+
+
+def deadly(data, *args, **more):
+    if b"DEADLY" in data:
+        os.kill(os.getpid(), 9)
+    return decode(data, *args, **more)
+
+
+pixels.decode = deadly
+"""
+
+
+def test_a_picture_that_kills_whoever_decodes_it_is_a_row_with_its_reason(mine, monkeypatch):
+    """The patch stands for a bug of a decoder; processes that start from now on load it."""
+    chosen, folder = mine
+    image = Image.open(folder / "2.png")
+    image.save(folder / "2.png", comment="DEADLY", format="JPEG")
+    (folder / "patch").mkdir()
+    (folder / "patch" / "sitecustomize.py").write_text(PATCH)
+    monkeypatch.setenv("PYTHONPATH", str(folder / "patch"))
+    made = build.build(chosen, folder / "root", engine="process", workers=2)
+    assert made["shard"][0].counts["rows"] == 3
+    rejects = pq.read_table(next((made["shard"][0].dir / "metadata").rglob("rejects-*.parquet")))
+    assert rejects.select(["reject_stage", "reject_reason"]).to_pylist() == [
+        {"reject_stage": "pixels", "reject_reason": "decoder_died"}
+    ]
 
 
 def test_the_fetch_says_the_true_md5_of_every_picture(mine):

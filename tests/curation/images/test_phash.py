@@ -104,6 +104,16 @@ def test_a_caption_leaves_the_probe_of_what_is_inside_the_border_alone():
         assert _bits(one, other) <= 4 < _bits(*phash.hashes(both))
 
 
+def test_a_picture_whose_middle_is_empty_has_no_border_probe():
+    framed = photo(1)
+    framed.paste((90, 120, 90), (30, 20, 390, 280))
+    (blank,), (full,) = (
+        phash.probes(tile(image)[None])[:, phash.PROBES.index("border")]
+        for image in (framed, photo(1))
+    )
+    assert not blank.any() and full.any()
+
+
 def _bits(one, other):
     return int(np.unpackbits(one ^ other).sum())
 
