@@ -15,6 +15,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,9 @@ def commit(
     counts: Mapping[str, Any],
 ) -> Artifact:  # fmt: skip
     """Write the manifest, flush everything and move the folder into place."""
-    files = [_described(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        files = list(threads.map(lambda path: _described(folder, path), paths))
     manifest = {"stage": stage, "address": key, **identity, "counts": counts, "files": files}
     (folder / MANIFEST).write_text(_json(manifest, indent=1) + "\n")
     for path in sorted(folder.rglob("*")):

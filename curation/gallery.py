@@ -74,7 +74,10 @@ def write(
     wanted = sorted({phash for row in rows for phash in row[3:5]})
     found = sql.query(con, "select * from place where list_contains($wanted, phash) order by phash",
                       {"wanted": wanted}, place=place).rows()  # fmt: skip
-    images = {phash: Packs(Path(folder)).get(*where) for phash, folder, *where in found}
+    images = {
+        phash: Packs(Path(folder)).get(pack, offset, n_bytes, xxh3=xxh3)
+        for phash, folder, pack, offset, n_bytes, xxh3 in found
+    }
     parts, heading = [_HEAD], None
     for row in rows:
         if row[0] != heading:

@@ -83,14 +83,14 @@ with shown as (
   select r.md5, r.crop, first(r order by r.pack, r."offset") as r
   from rendered r semi join packs using (pack) where r.pack is not null group by r.md5, r.crop
 )
-select c.*, r.image_md5, r.width, r.height, r.pack, r."offset", r.n_bytes, r.thumb_md5, r.n_thumb_bytes, floor(share($seed || uuid) * case when split = 'train' then $n_buckets else $n_other end)
+select c.*, r.image_md5, r.width, r.height, r.pack, r."offset", r.n_bytes, r.image_xxh3, r.thumb_xxh3, r.n_thumb_bytes, floor(share($seed || uuid) * case when split = 'train' then $n_buckets else $n_other end)
     ::integer as bucket
 from catalog c join shown s on s.md5 = c.md5 and s.crop is not distinct from c.crop where keep
 order by split, bucket, share($seed || uuid), uuid
 """
 
 THUMBNAIL_SQL = """
-select uuid, pack, "offset" + n_bytes as "offset", n_thumb_bytes as n_bytes, thumb_md5 as md5,
+select uuid, pack, "offset" + n_bytes as "offset", n_thumb_bytes as n_bytes, thumb_xxh3 as image_xxh3,
   floor((row_number() over w - 1) / $rows_per_file)::integer as bucket
 from plan where redistributable
 window w as (order by kingdom, phylum, "class", "order", family, genus, species, canonicalName, uuid)
@@ -279,8 +279,7 @@ def shard(unit: Unit) -> int:
     ) as writer:  # fmt: skip
         for start in range(0, rows.num_rows, unit.rows_per_group):
             chunk = rows.slice(start, unit.rows_per_group)
-            md5 = chunk.column("md5" if unit.split is None else "image_md5").to_pylist()
-            images = _images(chunk, md5, Packs(unit.packs))
+            images = _images(chunk, Packs(unit.packs))
             arrays = [
                 pa.array(images, f.type) if f.name == column else chunk.column(f.name).cast(f.type)
                 for f in fields
@@ -290,13 +289,13 @@ def shard(unit: Unit) -> int:
     return int(rows.num_rows)
 
 
-def _images(rows: pa.Table, md5s: list[str], packs: Packs) -> list[dict[str, Any]]:
+def _images(rows: pa.Table, packs: Packs) -> list[dict[str, Any]]:
     """The pictures of some planned rows, from where they lie."""
-    keys = [rows.column(n).to_pylist() for n in ("uuid", "pack", "offset", "n_bytes")]
+    keys = [rows.column(n).to_pylist() for n in ("uuid", "pack", "offset", "n_bytes", "image_xxh3")]
     made = []
-    for uuid, pack, offset, n_bytes, md5 in zip(*keys, md5s, strict=True):
+    for uuid, pack, offset, n_bytes, xxh3 in zip(*keys, strict=True):
         try:
-            data = packs.get(pack, offset, n_bytes, md5)
+            data = packs.get(pack, offset, n_bytes, xxh3=xxh3)
         except FileNotFoundError as error:
             raise ValueError(
                 f"the bytes of {uuid} are gone ({error}); run the build again"

@@ -44,7 +44,7 @@ def checked(url: str, private: Collection[str] = ()) -> yarl.URL:
         raise Refused("not_a_web_address")
     if "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]:
         raise Refused("credentials_in_address")
-    if not {host, parsed.authority} & set(private):
+    if host not in private and parsed.authority not in private:
         literal = _literal(host)
         if literal is not None and not is_public(literal):
             raise Refused("private_address")

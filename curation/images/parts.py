@@ -23,9 +23,9 @@ from curation.store import Pack, Packs, write_rows
 
 PART_S = 60.0  # a part is closed after so long, so that a killed run loses little
 PART_BYTES = 64 * 2**20  # and with so many bytes
-FLUSH_BYTES = 4 * 2**20  # are written together: so much of a part lies in memory
-N_WRITING = 3  # writes under way at most; then nothing more is asked
-N_UNTAKEN, POLL_S = 2, 0.02  # parts that nobody has taken yet: the same
+FLUSH_BYTES = 2 * 2**20  # are written together, while the processor still has them at hand
+N_WRITING = 6  # writes under way at most: then nothing more is asked
+N_UNTAKEN, POLL_S = 4, 0.02  # parts that nobody has taken yet: the same
 
 FETCHED = pa.schema(
     [*schema.FETCH.schema, ("address", pa.string()), ("pack", pa.string()), ("offset", pa.int64())]
@@ -134,9 +134,12 @@ class Parts:
                 self._writing.pop(0).result()
             while self._closing and self._closing[0].done():
                 self._done.put(self._closing.pop(0).result())
-            if len(self._writing) <= N_WRITING and self._done.qsize() <= N_UNTAKEN:
+            if len(self._writing) > N_WRITING:
+                await asyncio.wait([self._writing[0]])
+            elif self._done.qsize() > N_UNTAKEN:
+                await asyncio.sleep(POLL_S)
+            else:
                 return
-            await asyncio.sleep(POLL_S)
 
     def _finish(
         self, pack: Pack | None, number: int, rows: list[int],

@@ -30,7 +30,7 @@ from curation.store import Ledger, Pack, Packs
 
 RENDERED = pa.schema(
     [*schema.PHASH.schema, ("image_md5", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
-     ("thumb_md5", pa.string()), ("pack", pa.string()), ("offset", pa.int64()), ("n_bytes", pa.int64()),
+     ("image_xxh3", pa.string()), ("thumb_xxh3", pa.string()), ("pack", pa.string()), ("offset", pa.int64()), ("n_bytes", pa.int64()),
      ("n_thumb_bytes", pa.int64())]
 )  # fmt: skip
 
@@ -199,7 +199,7 @@ def _row(
         "pixel_xxh3": xxhash.xxh3_128_hexdigest(size + image.tobytes("raw", "RGB")),
         "original_width": image.width, "original_height": image.height,
         "image_md5": hashlib.md5(shown).hexdigest(), "width": width, "height": height,
-        "thumb_md5": hashlib.md5(small).hexdigest(),
+        "image_xxh3": xxhash.xxh3_128_hexdigest(shown), "thumb_xxh3": xxhash.xxh3_128_hexdigest(small),
         "offset": pack.add(shown), "n_bytes": len(shown), "n_thumb_bytes": len(small),
     }  # fmt: skip
     pack.add(small)

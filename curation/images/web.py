@@ -65,8 +65,7 @@ class Web:
         how: dict[str, Any] = {
             "auto_decompress": False, "trust_env": False, "cookie_jar": aiohttp.DummyCookieJar(),
             "headers": {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"},
-            "timeout": aiohttp.ClientTimeout(
-                total=None, sock_connect=self._limits.timeout_s, sock_read=self._limits.timeout_s),
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=self._limits.timeout_s),
         }  # fmt: skip
         self._large = asyncio.Semaphore(N_LARGE)
         resolver = address.PublicResolver(self._limits.private_hosts)
@@ -86,17 +85,16 @@ class Web:
 
     async def ask(self, url: str, host: Host) -> Answer:
         """The outcome of an address, whose host has been given this request; it is taken back here."""
-        visit = _Visit(host)
+        visit = _Visit(host, self._limits)
         try:
-            async with asyncio.timeout(self._limits.max_seconds) as visit.timeout:
+            async with visit.timeout:
                 answer = await self._ask(url, visit)
         except Refused as error:
             return Answer("gone", str(error))
         except _NotAsked as error:
             return Answer("transient", str(error))
         except TimeoutError:
-            reason = "too_slow" if visit.timeout.expired() else "timeout"
-            answer = Answer("transient", reason, visit.status)
+            answer = Answer("transient", visit.too_late(), visit.status)
         except aiohttp.InvalidURL:
             return Answer("gone", "bad_address")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -120,6 +118,7 @@ class Web:
         for _ in range(MAX_REDIRECTS + 1):
             async with self._response(url) as response:
                 visit.status = response.status
+                visit.heard()
                 if _opted_out(response.headers):
                     return Answer("gone", "opted_out", response.status)
                 if response.status not in _REDIRECTS or "Location" not in response.headers:
@@ -171,6 +170,7 @@ class Web:
         n_bytes, is_large = 0, False
         try:
             while piece := await response.content.readany():
+                visit.heard()
                 pieces.append(piece)
                 n_bytes += len(piece)
                 if n_bytes > self._limits.max_bytes:
@@ -193,24 +193,37 @@ class Web:
 
 
 class _Visit:
-    """One request under way: at which host, since when, and what has been answered."""
+    """One request under way: at which host, until when, and what has been answered.
 
-    def __init__(self, host: Host) -> None:
+    One timer for both limits: it is late when nothing has come for `timeout_s`, or after `max_seconds`.
+    """
+
+    def __init__(self, host: Host, limits: Limits) -> None:
         self.host, self.is_flying = host, True
         self.status: int | None = None
-        self.timeout: asyncio.Timeout
+        self._now, self._patience_s = asyncio.get_running_loop().time, limits.timeout_s
+        now = self._now()
+        self._until = now + limits.max_seconds
+        self.timeout = asyncio.timeout_at(min(self._until, now + limits.timeout_s))
+
+    def heard(self) -> None:
+        """Something has come."""
+        self.timeout.reschedule(min(self._until, self._now() + self._patience_s))
+
+    def too_late(self) -> str:
+        """The reason of a request that was ended by its timer."""
+        return "too_slow" if self._now() >= self._until else "timeout"
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Time spent waiting for ourselves is not the server's."""
-        loop, until = asyncio.get_running_loop(), self.timeout.when()
-        assert until is not None
-        left_s = until - loop.time()
+        started = self._now()
         self.timeout.reschedule(None)
         try:
             yield
         finally:
-            self.timeout.reschedule(loop.time() + left_s)
+            self._until += self._now() - started
+            self.heard()
 
 
 class _NotAsked(Exception):

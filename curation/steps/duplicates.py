@@ -21,7 +21,7 @@ from curation.workshop import Build, Made
 
 PAIRS_PER_UNIT = 512
 HELD = pa.schema([("benchmark", pa.string()), ("pixel_xxh3", pa.string()), ("phash", pa.string()), ("probes", pa.binary()),
-                  ("thumb_md5", pa.string()), ("pack", pa.string()), ("offset", pa.int64()),
+                  ("thumb_xxh3", pa.string()), ("pack", pa.string()), ("offset", pa.int64()),
                   ("n_bytes", pa.int64()), ("n_thumb_bytes", pa.int64()), ("dir", pa.string())])  # fmt: skip
 
 PICTURE_SQL = """
@@ -49,7 +49,7 @@ order by m.uuid
 PLACE_SQL = """
 with own as (
   select p.phash, $dir as dir, r.pack, r."offset" + r.n_bytes as "offset", r.n_thumb_bytes as n_bytes,
-    r.thumb_md5 as md5
+    r.thumb_xxh3 as xxh3
   from (select phash, min(md5 || coalesce('#' || crop, '')) as first_content from picture
         where phash is not null group by phash) p
   join rendered r on r.md5 || coalesce('#' || r.crop, '') = p.first_content
@@ -57,10 +57,10 @@ with own as (
 ),
 place as (
   select * from own
-  union all select phash, dir, pack, "offset" + n_bytes, n_thumb_bytes, thumb_md5 from held
+  union all select phash, dir, pack, "offset" + n_bytes, n_thumb_bytes, thumb_xxh3 from held
 )
 select phash, dir, first(pack order by pack, "offset") as pack, first("offset" order by pack, "offset") as "offset",
-  first(n_bytes order by pack, "offset") as n_bytes, first(md5 order by pack, "offset") as md5
+  first(n_bytes order by pack, "offset") as n_bytes, first(xxh3 order by pack, "offset") as xxh3
 from place where phash is not null group by phash, dir
 qualify row_number() over (partition by phash order by dir) = 1
 order by phash
@@ -68,7 +68,7 @@ order by phash
 
 LOOK_SQL = """
 select c.number, c.kind, x.dir as x_dir, x.pack as x_pack, x."offset" as x_offset, x.n_bytes as x_n_bytes,
-  x.md5 as x_md5, y.dir as y_dir, y.pack as y_pack, y."offset" as y_offset, y.n_bytes as y_n_bytes, y.md5 as y_md5
+  x.xxh3 as x_xxh3, y.dir as y_dir, y.pack as y_pack, y."offset" as y_offset, y.n_bytes as y_n_bytes, y.xxh3 as y_xxh3
 from candidate c join hash p on p.id = c.a join hash q on q.id = c.b
 join place x on x.phash = p.phash join place y on y.phash = q.phash
 order by c.number
@@ -82,12 +82,12 @@ class Place(NamedTuple):
     pack: str
     offset: int
     n_bytes: int
-    md5: str
+    xxh3: str
 
     def bytes(self) -> bytes:
         """The thumbnail; ValueError when its pack has gone."""
         try:
-            return Packs(Path(self.dir)).get(self.pack, self.offset, self.n_bytes, self.md5)
+            return Packs(Path(self.dir)).get(self.pack, self.offset, self.n_bytes, xxh3=self.xxh3)
         except FileNotFoundError as error:
             raise ValueError(f"a thumbnail is gone ({error}); run the build again") from error
 

@@ -27,7 +27,6 @@ from curation.workshop import Build, Made, WouldRun, stamp_of
 LOCAL = pa.schema([(n, pa.string()) for n in ("url", "local", "stamp")])
 MAX_WAITING = 256  # parts fetched and not looked at: then the fetch waits
 PARTS_AT_ONCE, KEEP_S = 16, 60.0  # fetched parts that make one of the ledger; or after so long
-PARTS_PER_FETCH = 64  # a part is a pack, a ledger part and a unit of pictures to look at
 
 WANTED_SQL = r"""
 select url, archive, sized_address(address, $size) as address, crops, case when web then
@@ -116,7 +115,8 @@ def _ask(build: Build, ledger: Ledger, asked: pa.Table) -> None:
         max_seconds=how.max_seconds, max_bytes=how.max_mb * 2**20, tries=how.tries,
         backoff_s=how.backoff_s, max_per_second=how.max_per_second, host_rates=how.host_rates,
         private_hosts=how.private_hosts, silent_s=how.silent_s)  # fmt: skip
-    part_rows = min(2048, max(64, asked.num_rows // PARTS_PER_FETCH))
+    n_workers = build.workers or len(os.sched_getaffinity(0))
+    part_rows = render.batch_size(asked.num_rows, n_workers)
     fetcher = fetch.Fetcher(ledger.dir, limits, build.host_map, part_rows=part_rows)
     number = _first_number(build, ledger)
     _look(build, ledger, fetcher.fetch(asked, number), "fetch", asked.num_rows)

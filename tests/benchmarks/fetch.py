@@ -36,6 +36,7 @@ from tests.benchmarks.harness import Result, Row, Target, peak_mb, target
 
 ROOT = Path(__file__).parents[2]
 CONCURRENT, SIDE_PX, SMALL_PX, QUALITY = 32, 720, 256, 90
+N_TURNS = 5  # of ours and the bare loop, whose medians are compared
 N, N_MEMORY, RATE = 10_000, (1_000, 100_000), 10.0
 
 
@@ -53,10 +54,14 @@ def run(*, quick: bool) -> Result:
     with _server.serving(jpegs(400, SIDE_PX)) as (port, n_files):
         most = _server.ceiling(port, n_files)
         most_closing = _server.ceiling(port, n_files, keep_alive=False)
-        ours = {job: _child(job, n, port, n_files)
-                for job in ("bytes", "bare", "resize", "look")}  # fmt: skip
-        again = _child("bytes", n, port, n_files)
-        ours["bytes"] = max(ours["bytes"], again, key=lambda one: one["per_s"])
+        turns = [
+            (job, _child(job, n, port, n_files))
+            for _ in range(1 if quick else N_TURNS)
+            for job in ("bytes", "bare")
+        ]
+        ours = {job: _child(job, n, port, n_files) for job in ("resize", "look")}
+        for job in ("bytes", "bare"):
+            ours[job] = _median([one for name, one in turns if name == job])
         peer = {} if quick else _peers(port, n_files)
         memory = [
             _child("bytes", m, port, n_files)["mb"] for m in ((500, 3_000) if quick else N_MEMORY)
@@ -106,6 +111,10 @@ def _result(quick: bool, ours: dict[str, Any], peer: dict[str, Any], memory: lis
                f"{in_a_second:.0f} in the fullest second"),
     ]  # fmt: skip
     return Result("fetch", "img2dataset 1.47.0", "bare aiohttp", tuple(rows), tuple(judged))
+
+
+def _median(runs: list[dict[str, float]]) -> dict[str, float]:
+    return sorted(runs, key=lambda one: one["per_s"])[len(runs) // 2]
 
 
 def _peers(port: int, n_files: int) -> dict[str, Any]:
@@ -177,7 +186,7 @@ def _measure(job: str, n: int, port: int, n_files: int) -> dict[str, float]:
         work = Path(name)
         limits = fetch.Limits(CONCURRENT, CONCURRENT, 5, 60, 10**7, 2, 1.0, private_hosts=(f"127.0.0.1:{port}",),
                               max_per_second=RATE if job == "rate" else 0.0)  # fmt: skip
-        fetcher = fetch.Fetcher(work / "fetched", limits, part_rows=max(64, min(512, n // 64)))
+        fetcher = fetch.Fetcher(work / "fetched", limits, part_rows=render.batch_size(n, 2))
         wanted = _wanted(n, port, n_files, work / "wanted.arrow")
         if job == "rate":
             return _rate(fetcher, wanted)

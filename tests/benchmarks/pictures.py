@@ -122,7 +122,7 @@ def _measure(n: int, port: int) -> dict[str, float]:
         kept = int(made["shard"][0].counts["rows"])
         found = {"path_s": path_s, "kept": kept, "left": made["verdict"][0].counts["rows"] - kept}
         limits = fetch.Limits(32, 32, 5, 60, 10**8, 2, 1.0, private_hosts=(f"127.0.0.1:{port}",))
-        fetcher = fetch.Fetcher(work / "fetched", limits, part_rows=256)
+        fetcher = fetch.Fetcher(work / "fetched", limits, part_rows=render.batch_size(n, WORKERS))
         wanted = pa.table(
             {"url": urls, "address": urls, "local": pa.nulls(n, pa.string()), "host": ["h"] * n}
         )

@@ -137,7 +137,9 @@ def test_one_look_gives_hash_shipped_bytes_and_thumbnail(tmp_path):
     assert row["phash"] == str(imagehash.phash(photo(3), hash_size=16))
     assert len(row["probes"]) == 32 * len(phash.PROBES)
     shipped = packs.get("p", row["offset"], row["n_bytes"], row["image_md5"])
-    small = packs.get("p", row["offset"] + row["n_bytes"], row["n_thumb_bytes"], row["thumb_md5"])
+    small = packs.get(
+        "p", row["offset"] + row["n_bytes"], row["n_thumb_bytes"], xxh3=row["thumb_xxh3"]
+    )
     assert Image.open(io.BytesIO(shipped)).size == (row["width"], row["height"]) == (200, 143)
     assert 128 <= max(Image.open(io.BytesIO(small)).size) < 256
     assert (row["original_width"], row["original_height"]) == (420, 300)
