@@ -15,7 +15,7 @@ import duckdb
 import pyarrow.parquet as pq
 from PIL import Image
 
-from catalog import schema, stats
+from catalog import schema, sql, stats
 from catalog.load import features
 
 SHEET_COLUMNS, SHEET_ROWS, TILE_PX = 8, 5, 160
@@ -36,7 +36,7 @@ def describe(
     """Write README.md and contact_sheet.jpg into a finished dataset folder."""
     numbers = stats.statistics(con, folder, release)
     front = front_matter(folder, title=title, licence=licence, release=release)
-    sheet = contact_sheet(folder / "data" / release)
+    sheet = contact_sheet(con, folder / "metadata" / release)
     if sheet is not None:
         sheet.save(folder / "contact_sheet.jpg", "JPEG", quality=85)
     body = _body(numbers, name=name, title=title, with_sheet=sheet is not None)
@@ -84,33 +84,54 @@ def _info(
             "download_size": n_bytes, "dataset_size": n_bytes}  # fmt: skip
 
 
-def contact_sheet(data_dir: Path) -> Image.Image | None:
-    """A sheet of pictures spread over the tree: 8 × 5 tiles of 160 px, or None without pictures."""
-    found: dict[str, bytes] = {}
-    for path in sorted(data_dir.rglob("*.parquet")):
-        reader = pq.ParquetFile(path)
-        for batch in reader.iter_batches(
-            64, columns=["image", "kingdom", "family", "canonicalName"]
-        ):
-            for row in batch.to_pylist():
-                key = f"{row['kingdom']}|{row['family']}|{row['canonicalName']}"
-                found.setdefault(key, row["image"]["bytes"])
-            if len(found) > 40 * SHEET_COLUMNS * SHEET_ROWS:
-                break
-    if not found:
+SHEET_SQL = """
+with taxon as (             -- one picture of each
+  select kingdom, family, canonicalName, min(uuid) as uuid
+  from catalog semi join thumbnails using (uuid) group by kingdom, family, canonicalName
+),
+numbered as (
+  select uuid, row_number() over (order by kingdom, family, canonicalName, uuid) - 1 as place,
+    count(*) over () as n_taxa
+  from taxon
+),
+chosen as (
+  select uuid, place from numbered
+  where place * least($n_tiles, n_taxa) // n_taxa
+     <> (place - 1) * least($n_tiles, n_taxa) // n_taxa or place = 0
+)
+select filename, file_row_number from thumbnails join chosen using (uuid) order by place
+"""
+
+
+def contact_sheet(con: duckdb.DuckDBPyConnection, meta_dir: Path) -> Image.Image | None:
+    """Thumbnails spread over the tree: 8 × 5 tiles of 160 px, or None where there are none."""
+    thumbnails = sql.Placed(sorted(meta_dir.glob("thumbnails-*.parquet")))
+    if not thumbnails.paths:
         return None
-    keys = sorted(found)
-    n_tiles = min(SHEET_COLUMNS * SHEET_ROWS, len(keys))
-    chosen = [keys[i * len(keys) // n_tiles] for i in range(n_tiles)]
-    n_rows = -(-n_tiles // SHEET_COLUMNS)
+    chosen = sql.query(con, SHEET_SQL, {"n_tiles": SHEET_COLUMNS * SHEET_ROWS}, thumbnails=thumbnails,
+                       catalog=sorted(meta_dir.glob("catalog-*.parquet"))).rows()  # fmt: skip
+    n_rows = -(-len(chosen) // SHEET_COLUMNS)
     sheet = Image.new("RGB", (SHEET_COLUMNS * TILE_PX, n_rows * TILE_PX), "white")
-    for i, key in enumerate(chosen):
-        tile = Image.open(io.BytesIO(found[key])).convert("RGB")
+    for i, (name, row) in enumerate(chosen):
+        tile = Image.open(io.BytesIO(_thumbnail(Path(name), row))).convert("RGB")
         side = min(tile.size)
         left, top = (tile.width - side) // 2, (tile.height - side) // 2
         square = tile.crop((left, top, left + side, top + side)).resize((TILE_PX - 4, TILE_PX - 4))
         sheet.paste(square, (i % SHEET_COLUMNS * TILE_PX + 2, i // SHEET_COLUMNS * TILE_PX + 2))
     return sheet
+
+
+def _thumbnail(path: Path, row: int) -> bytes:
+    reader = pq.ParquetFile(path)
+    for group in range(reader.num_row_groups):
+        n_rows = reader.metadata.row_group(group).num_rows
+        if row < n_rows:
+            data: bytes = reader.read_row_group(group, ["thumbnail"])["thumbnail"][row].as_py()[
+                "bytes"
+            ]
+            return data
+        row -= n_rows
+    raise IndexError(f"{path} has no such row")
 
 
 def _body(

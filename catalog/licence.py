@@ -32,6 +32,9 @@ Licence = tuple[str | None, str]
 """(SPDX id or None, status: open, nc, nd, reserved or unknown)."""
 
 
+_NEEDS_NO_CREDIT = re.compile(r"public\W?domain|\bpdm?\b|no known copyright", re.I)
+
+
 def licence(text: str | None) -> Licence:
     """What a licence text means."""
     plain = unicodedata.normalize("NFKC", text or "").strip().casefold()[:500]
@@ -101,3 +104,10 @@ def may_redistribute(spdx: str | None, status: str, verbatim: str | None, allow_
     if status == "nc":
         return allow_nc
     return status == "open" and "gnu" not in (verbatim or "").casefold()
+
+
+def needs_credit(spdx: str | None, verbatim: str | None) -> bool:
+    """True when a picture under this licence must not be published without its creator's name."""
+    return spdx not in ("CC0-1.0", "CC-PDDC") and not (
+        spdx is None and _NEEDS_NO_CREDIT.search(verbatim or "")
+    )

@@ -76,6 +76,7 @@ REASONS = {
     "private_address": "the address leads into a private network",
     "path_outside_folder": "the path leads out of the folder of pictures",
     "file_not_found": "the file is not there",
+    "bytes_changed": "the address gives other bytes than those of the published catalogue (its md5 differs)",
     "opted_out": "the server asks that its pictures be left out of such datasets",
     "too_large": "the file is larger than the recipe allows",
     "too_slow": "the file took longer than the recipe allows",

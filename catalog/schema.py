@@ -170,6 +170,8 @@ _FIELDS = (
     Field("group_id", STR, "smallest uuid among pictures of one organism, burst or near duplicate"),
     Field("split", STR, "train, validation, test or unseen"),
     Field("provider_split", STR, "split the provider assigned, kept out of train where held out"),
+    Field("published_uuid", STR, "uuid that a published catalogue gave the picture"),
+    Field("published_md5", STR, "md5 of the bytes as fetched, that a published catalogue states"),
     # machinery
     Field("status", STR, "outcome: ok, gone or transient"),
     Field("error", STR, "what went wrong, null when nothing did"),
@@ -188,6 +190,7 @@ _FIELDS = (
     Field("reject_stage", STR, "stage that said no"),
     Field("reject_reason", STR, "why the row was left out"),
     Field("reject_score", F64, "the number behind the reason, where there is one"),
+    Field("change", STR, "added, changed or removed since the release before"),
     Field("cause", STR, "how our reading differs: kingdom, synonym, other_taxon, moved, spelling, "
           "less_precise, provider_kept, unresolved"),
     Field("our_kingdom", STR, "kingdom as we read it"),
@@ -235,7 +238,8 @@ _SAID = f"""{_LINEAGE} infraspecificEpithet taxonRank verbatimScientificName
  scientificName scientificNameAuthorship taxonKey checklistKey"""
 _SOURCE = f"""source source_id record_key identifier references format crop provider_key
  original_width original_height {_ID} catalogNumber {_SAID} {_CONTEXT} dna_bin dna_barcode
- provider_split license_verbatim title {_RIGHTS} datasetKey datasetName reject_reason"""
+ provider_split license_verbatim title {_RIGHTS} datasetKey datasetName published_uuid published_md5
+ reject_reason"""
 _TAXON = f"""{_LINEAGE} specificEpithet infraspecificEpithet taxonRank canonicalName scientificName
  scientificNameAuthorship"""
 _MATCH = "taxonID taxonomy match_rule match_score match_reason"
@@ -291,8 +295,11 @@ CONFLICTS = _table("conflicts", "lineage that we read otherwise than its provide
                    "lineage verbatimScientificName source kingdom family genus species n_rows "
                    "canonicalName our_kingdom our_family our_species match_rule match_reason "
                    "match_score cause")  # fmt: skip
+CHANGES = _table(
+    "changes", "picture that differs from the release before", "uuid", "uuid change reject_reason"
+)
 TABLES = {
     table.name: table
     for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
-                  DATA, CATALOG, REJECTS, TAXA, LINK_HEALTH, THUMBNAILS, CONFLICTS)
+                  DATA, CATALOG, REJECTS, TAXA, LINK_HEALTH, THUMBNAILS, CONFLICTS, CHANGES)
 }  # fmt: skip

@@ -36,7 +36,14 @@ class Lines:
     n_header_lines: int
 
 
-Input: TypeAlias = "Path | Sequence[Path] | pa.Table | Lines"
+@dataclass(frozen=True)
+class Placed:
+    """Parquet files whose rows also say where they lie: `filename` and `file_row_number` (from 0)."""
+
+    paths: Sequence[Path]
+
+
+Input: TypeAlias = "Path | Sequence[Path] | pa.Table | Lines | Placed"
 
 
 @dataclass(frozen=True)
@@ -167,9 +174,14 @@ def _bind(con: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
             where source_row > 0"""
         )
         return
-    paths = [source] if isinstance(source, Path) else list(source)
+    if isinstance(source, Placed):
+        paths, more = source.paths, ", filename = true, file_row_number = true"
+    else:
+        paths, more = [source] if isinstance(source, Path) else list(source), ""
     files = ", ".join(f"'{quoted(path)}'" for path in paths)
-    con.execute(f'create or replace temp view "{name}" as select * from read_parquet([{files}])')
+    con.execute(
+        f'create or replace temp view "{name}" as select * from read_parquet([{files}]{more})'
+    )
 
 
 def _used(text: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ LICENCES_SQL = "select distinct license_verbatim from source order by license_ve
 
 SQL = """
 with keyed as not materialized (
-  select *, picture_uuid(source, record_key, url, crop) as uuid
+  select *, coalesce(published_uuid, picture_uuid(source, record_key, url, crop)) as uuid
   from (select *, picture_address(identifier, archive) as url from source)
 ),
 repeated as (              -- of rows with one uuid the first that its source accepts stays

@@ -20,20 +20,25 @@ from curation.toml_tree import nearest, plain, tree
 
 BUILT_IN = Path(__file__).parent / "recipes"
 SIZES = ("as_given", "medium", "large", "original")
-KINDS = ("gbif", "eol", "bioscan", "fathomnet", "own")
+KINDS = ("gbif", "eol", "bioscan", "fathomnet", "own", "published")
 
 
 @dataclass(frozen=True)
 class Source:
     """One provider archive."""
 
-    kind: str  # gbif, eol, bioscan, fathomnet or own
+    kind: str  # gbif, eol, bioscan, fathomnet, own or published
     name: str  # your name for it; stands in every row as `archive`
-    path: str  # archive, folder or table; relative to the recipe's folder
+    path: str  # archive, folder or table; relative to the recipe's folder; published: also hf://datasets/ORG/NAME
+    where: str = ""  # published: SQL over its columns, "family = 'Felidae' and countryCode = 'BR'"
+    check_md5: bool = (
+        True  # published: refuse bytes that are not those published; false for another fetch.size
+    )
+    provenance: str = ""  # published: provenance.parquet beside the original's catalogue
     multimedia: str = ""  # gbif: media table beside a download that has none
     media_only: bool = False  # gbif: accept a multimedia table without occurrences (labels null)
     hierarchy: str = ""  # eol: taxon.tab of the Dynamic Hierarchy
-    images: str = ""  # bioscan: folder of the image tree; own: folder of relative paths
+    images: str = ""  # bioscan: folder of the image tree; own, published: folder of relative paths
     image_type: str = "original_full"  # bioscan: which of its four renditions
     splits: tuple[str, ...] = ("pretrain", "train")  # bioscan: its splits to use
     drop: tuple[str, ...] = ("groupOf",)  # fathomnet: box flags that keep a box out

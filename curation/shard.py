@@ -62,7 +62,8 @@ with joined as (
 ),
 fate as (
   select group_id,
-    bool_or(genus is not null and share($seed || 'genus' || genus) < $unseen) as unseen,
+    bool_or(genus is not null and share($seed || 'genus' || genus) < $unseen
+      or coalesce(provider_split = 'unseen', false)) as unseen,
     bool_or(list_contains($held_out, provider_split)) as held_out,
     share($seed || 'group' || group_id) as draw
   from joined group by group_id

@@ -10,7 +10,6 @@ pixels, benchmark, dedup. Rows refused for their label or licence alone stay in 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
-from catalog.licence import may_redistribute
+from catalog.licence import may_redistribute, needs_credit
 
-_PUBLIC = re.compile(r"public\W?domain|\bpdm?\b|no known copyright", re.I)
 MIN_RANKS = (*schema.RANKS, "any")
 
 LICENCES_SQL = """
@@ -45,7 +43,7 @@ with judged as (
           when 'species' then n.species end is not null) then 'label'
       when not coalesce(l.allowed, false) then 'licence'
       when l.needs_credit and coalesce(m.creator, m.rightsHolder) is null then 'licence'
-      when f.status is distinct from 'ok' then 'fetch'
+      when f.status is distinct from 'ok' or f.md5 <> m.published_md5 then 'fetch'
       when p.error is not null or p.md5 is null then 'pixels'
       when least(p.original_width, p.original_height) < $min_side_px then 'pixels'
       when d.placeholder then 'pixels'
@@ -78,7 +76,7 @@ select uuid, archive, source_table, source_row, media_index, source, source_id, 
                                then 'licence_not_redistributable'
                              when not coalesce(allowed, false) then 'licence_' || license_status
                              else 'attribution_missing' end
-    when 'fetch' then coalesce(fetch_error, 'not_fetched')
+    when 'fetch' then coalesce(fetch_error, case when fetch_status = 'ok' then 'bytes_changed' end, 'not_fetched')
     when 'pixels' then coalesce(pixel_error, case when side is null then 'not_hashed' when side < $min_side_px
                                   then 'too_small' when placeholder then 'placeholder' end)
     when 'benchmark' then 'near_' || benchmark
@@ -142,9 +140,7 @@ def rights(con: duckdb.DuckDBPyConnection, media: Path, allow_nc: bool) -> pa.Ta
     for row in rows:
         spdx, status, said = row["license"], row["license_status"], row["license_verbatim"]
         row["allowed"] = may_redistribute(spdx, status, said, allow_nc)
-        public = spdx is None and bool(_PUBLIC.search(said or ""))
-        free = spdx in ("CC0-1.0", "CC-PDDC") or public
-        row["needs_credit"] = not free
+        row["needs_credit"] = needs_credit(spdx, said)
     fields = [(n, schema.STR) for n in ("license", "license_status", "license_verbatim")]
     flags = [("allowed", schema.BOOL), ("needs_credit", schema.BOOL)]
     return pa.Table.from_pylist(rows, schema=pa.schema(fields + flags))

@@ -50,7 +50,7 @@ class Build:
         """Archive name -> local folder its relative picture paths start at."""
         found = {}
         for source in self.recipe.source:
-            if source.kind in ("own", "bioscan"):
+            if source.kind in ("own", "bioscan") or (source.kind == "published" and source.images):
                 place = self.path(source.images) if source.images else self.path(source.path).parent
                 found[source.name] = place
         return found
@@ -96,7 +96,7 @@ def missing_places(recipe: Recipe) -> list[str]:
         (f"{kind} {item.name!r}", text)
         for kind in ("source", "taxonomy", "benchmark")
         for item in getattr(recipe, kind)
-        for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images", "mapping")))
+        for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images", "mapping", "provenance")))
         if text and "://" not in text
     ]  # fmt: skip
     paths = [(who, recipe.folder / Path(text).expanduser()) for who, text in wanted]

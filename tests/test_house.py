@@ -27,6 +27,7 @@ MAY_IMPORT = {
 FLAGS = {
     "curation.build": {"--root", "--engine", "--workers", "--only", "--dry-run", "--show", "--explain",
                        "--lineage", "--what-if", "--new", "--prune", "--help"},
+    "curation.publish": {"--repo", "--public", "--allow-nc", "--dry-run", "--help"},
 }  # fmt: skip
 
 

@@ -24,8 +24,8 @@ from curation.store import Pack, Packs, write_rows
 PART_S = 60.0  # a part is closed after so long, so that a killed run loses little
 PART_BYTES = 64 * 2**20  # and with so many bytes
 FLUSH_BYTES = 2 * 2**20  # are written together, while the processor still has them at hand
-N_WRITING = 6  # writes under way at most: then nothing more is asked
-N_UNTAKEN, POLL_S = 4, 0.02  # parts that nobody has taken yet: the same
+N_WRITING = 3  # writes under way at most: then nothing more is asked
+N_UNTAKEN, POLL_S = 2, 0.02  # parts that nobody has taken yet: the same
 
 FETCHED = pa.schema(
     [*schema.FETCH.schema, ("address", pa.string()), ("pack", pa.string()), ("offset", pa.int64())]

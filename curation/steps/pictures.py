@@ -128,4 +128,4 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
                       licence=recipe.licence, release=how["release"])  # fmt: skip
         return {"rows": n_planned}
 
-    return [build.make("shard", 3, params, [made[name][0].address for name in names], write)]
+    return [build.make("shard", 4, params, [made[name][0].address for name in names], write)]

@@ -15,7 +15,7 @@ from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
 from curation import geoprivacy, media, report, verdict
 from curation.recipe import Source
-from curation.sources import bioscan, eol, fathomnet, gbif, own
+from curation.sources import bioscan, eol, fathomnet, gbif, own, published
 from curation.taxonomy import authority, backbone, resolve, vernacular
 from curation.workshop import Build, Made, scratch, sha256
 
@@ -28,10 +28,17 @@ def source(build: Build, _: Made) -> list[Artifact]:
 def _source(build: Build, item: Source) -> Artifact:
     paths = [item.path, item.multimedia, item.hierarchy]
     remote = "://" in item.path
-    hashes = [sha256(build.root, build.path(p)) if p and "://" not in p else p for p in paths]
+    catalogue: list[Path] = []
+    if item.kind == "published":  # its catalogue is what is read of it
+        catalogue = published.files(item.path, build.recipe.folder)
+        hashes = [sha256(build.root, path) for path in catalogue]
+        hashes += [sha256(build.root, build.path(item.provenance))] if item.provenance else []
+    else:
+        hashes = [sha256(build.root, build.path(p)) if p and "://" not in p else p for p in paths]
     params = {"kind": item.kind, "archive": item.name, "media_only": item.media_only,
               "image_type": item.image_type, "splits": item.splits, "drop": item.drop,
-              "licence": item.licence, "creator": item.creator, "columns": item.columns}  # fmt: skip
+              "licence": item.licence, "creator": item.creator, "columns": item.columns, "where": item.where,
+              "check_md5": item.check_md5}  # fmt: skip
 
     def write(folder: Path) -> dict[str, Any]:
         work_dir = build.root / "tmp" / folder.name
@@ -53,13 +60,17 @@ def _source(build: Build, item: Source) -> Artifact:
                 creator=item.creator or None,
                 columns=item.columns,
             ),
+            "published": lambda: published.published(
+                build.con, archive=item.name, paths=catalogue, work_dir=work_dir, where=item.where,
+                check_md5=item.check_md5,
+                provenance=build.path(item.provenance) if item.provenance else None),
         }  # fmt: skip
         path = folder / "part-000000.parquet"
         with scratch(work_dir):
             readers[item.kind]().copy_to(path)
         return {"rows": artifact.check(path, schema.SOURCE)}
 
-    return build.make("source", 2, params, hashes, write)
+    return build.make("source", 3, params, hashes, write)
 
 
 def taxon(build: Build, _: Made) -> list[Artifact]:
@@ -116,7 +127,7 @@ def media_(build: Build, made: Made) -> list[Artifact]:
     paths = [a.paths[0] for a in made["source"]]
     rows_in = sum(a.counts["rows"] for a in made["source"])
     done = build.make_table(
-        schema.MEDIA, 2, {}, made["source"], lambda: media.media(build.con, source=paths)
+        schema.MEDIA, 3, {}, made["source"], lambda: media.media(build.con, source=paths)
     )
     assert done.counts["rows"] == rows_in, f"media: {rows_in} rows in, {done.counts['rows']} out"
     return [done]
@@ -183,7 +194,7 @@ def verdict_(build: Build, made: Made) -> list[Artifact]:
     """Keep or drop."""
     names = ("media", "label", "fetch", "phash", "dedup")
     done = build.make_table(
-        schema.VERDICT, 2, dataclasses.asdict(build.recipe.verdict),
+        schema.VERDICT, 3, dataclasses.asdict(build.recipe.verdict),
         [made[name][0] for name in names],
         lambda: _verdict(build, {name: made[name][0].paths[0] for name in names}))  # fmt: skip
     assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"

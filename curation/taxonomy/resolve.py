@@ -99,7 +99,8 @@ joined as (
         case when not c.author_says then 'author' end) end as ranks_differ,
     c.rival_name as runner_up,
     s.kingdom is not null and (s.source = 'gbif' and s.taxonKey is not null
-      or s.source in ('bioscan', 'own', 'eol')) as has_provider
+      or s.source in ('bioscan', 'own', 'eol') or s.taxonKey is not null and s.checklistKey is not null)
+      as has_provider
   from said s left join settled st using (lineage) left join chosen c using (lineage)
   left join high h using (lineage)
 ),

@@ -1,0 +1,173 @@
+"""A published catalogue read back: to hydrate it (fetch its pictures), to take a part of it, to update it.
+
+In   our own: a dataset folder, its catalogue files, or `hf://datasets/ORG/NAME[@REVISION]`
+     the original imageomics/TreeOfLife-200M: catalog.parquet, and provenance.parquet beside it
+     where   one SQL expression over the catalogue's columns, which says what to take
+Out  schema.SOURCE: one row per row taken, with the id and, of ours, the md5 it was published under
+
+Labels come as they were published: a loaded taxonomy resolves them anew, without one they are kept (rule
+`provider`). Splits held out before stay held out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from catalog import schema, sql
+
+HUB = "hf://datasets/"
+
+SQL = """
+select * from blank
+union all by name
+select
+  $archive as archive, $table as source_table, row_number() over (order by uuid, media_index) as source_row,
+  coalesce(media_index, 0) as media_index, source, source_id, coalesce(source_id, uuid) as record_key,
+  identifier, "references", crop, provider_key_of(canonical_url(identifier)) as provider_key,
+  original_width, original_height, occurrenceID, organismID, eventID, deploymentID,
+  kingdom, phylum, "class", "order", family, genus, species, infraspecificEpithet, taxonRank,
+  coalesce(verbatimScientificName, scientificName) as verbatimScientificName,
+  coalesce(scientificName, canonicalName) as scientificName, scientificNameAuthorship,
+  taxonID as taxonKey, case when taxonID is not null then regexp_replace(taxonomy, '^' || source || ':', '') end as checklistKey,
+  basisOfRecord, sex, lifeStage, eventDate, recordedBy, decimalLatitude, decimalLongitude,
+  coordinateUncertaintyInMeters, countryCode, minimumElevationInMeters, minimumDepthInMeters,
+  dataGeneralizations, informationWithheld, dna_bin, dna_barcode,
+  case when split in ('test', 'unseen') then split end as provider_split,
+  license_verbatim, creator, rightsHolder, publisher, datasetKey, datasetName,
+  uuid as published_uuid, case when $check_md5 then md5 end as published_md5,
+  case when identifier is null then 'no_identifier' end as reject_reason
+from row_
+order by archive, source_table, source_row, media_index
+"""
+
+ORIGINAL_SQL = """
+with known as (
+  select uuid, nullif(any_value(license_link), '') as link, nullif(any_value(license_name), '') as name,
+    nullif(nullif(any_value(copyright_owner), ''), 'not provided') as owner,
+    nullif(nullif(any_value(title), ''), 'not provided') as title
+  from provenance group by uuid
+)
+select * from blank
+union all by name
+select
+  $archive as archive, $table as source_table, row_number() over (order by c.uuid) as source_row,
+  0 as media_index, c.data_source as source, c.source_id, coalesce(c.source_id, c.uuid) as record_key,
+  nullif(c.source_url, '') as identifier,
+  provider_key_of(canonical_url(nullif(c.source_url, ''))) as provider_key,
+  nullif(c.kingdom, '') as kingdom, nullif(c.phylum, '') as phylum, nullif(c."class", '') as "class",
+  nullif(c."order", '') as "order", nullif(c.family, '') as family, nullif(c.genus, '') as genus,
+  nullif(c.genus, '') || ' ' || nullif(c.species, '') as species,
+  nullif(c.scientific_name, '') as verbatimScientificName,
+  coalesce(nullif(c.genus, '') || ' ' || nullif(c.species, ''), nullif(c.scientific_name, '')) as scientificName,
+  coalesce(nullif(c.genus, '') || ' ' || nullif(c.species, ''), nullif(c.genus, ''), nullif(c.family, ''), nullif(c."order", ''),
+    nullif(c."class", ''), nullif(c.phylum, ''), nullif(c.kingdom, '')) as taxonKey, 'TreeOfLife-200M' as checklistKey,
+  nullif(c.basis, '') as basisOfRecord, nullif(c.publisher, '') as publisher,
+  coalesce(k.link, k.name) as license_verbatim, k.owner as creator, k.title,
+  c.uuid as published_uuid,
+  case when nullif(c.source_url, '') is null then 'no_identifier' end as reject_reason
+from row_ c left join known k on k.uuid = c.uuid
+order by archive, source_table, source_row, media_index
+"""
+
+_OURS = ("uuid", "source", "identifier", "canonicalName", "match_rule", "license_verbatim")
+_ORIGINAL = (
+    "uuid",
+    "source_url",
+    "data_source",
+    "source_id",
+    "scientific_name",
+    "genus",
+    "species",
+)
+
+
+def published(
+    con: duckdb.DuckDBPyConnection, *, archive: str, paths: list[Path], work_dir: Path, where: str = "",
+    check_md5: bool = True, provenance: Path | None = None,
+) -> sql.Query:  # fmt: skip
+    """Rows of a published catalogue, as `schema.SOURCE`.
+
+    `paths` are its parquet files (`files`), `where` an SQL expression that a row must satisfy, such as
+    "family = 'Felidae' and countryCode = 'BR'"; without `check_md5` other bytes than those published are
+    taken too. Raises ValueError for a table that is no such catalogue
+    and for an expression that cannot be evaluated over its columns.
+    """
+    columns = pq.read_schema(paths[0]).names
+    is_ours, is_original = set(_OURS) <= set(columns), set(_ORIGINAL) <= set(columns)
+    if not is_ours and not is_original:
+        raise ValueError(f"{paths[0]} is no published catalogue: it lacks "
+                         f"{', '.join(n for n in _OURS if n not in columns)}")  # fmt: skip
+    work_dir.mkdir(parents=True, exist_ok=True)
+    taken = work_dir / "taken.parquet"
+    rows = con.read_parquet([str(path) for path in paths])
+    if is_original:
+        basis = "basis_of_record" if "basis_of_record" in columns else "basisOfRecord"
+        rows = rows.project(
+            f'*, "{basis}" as basis' if basis in columns else "*, null::varchar as basis"
+        )
+    try:
+        (rows.filter(where) if where.strip() else rows).write_parquet(
+            str(taken), compression="zstd"
+        )
+    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
+        raise ValueError(f"source {archive!r}: `where = {where!r}` is no condition over the catalogue: {error}; "
+                         f"its columns are {', '.join(columns)}") from error  # fmt: skip
+    params = {"archive": archive, "table": paths[0].name, "check_md5": check_md5}
+    blank = schema.SOURCE.empty()
+    if is_ours:
+        return sql.query(con, SQL, params, row_=taken, blank=blank)
+    known = provenance or _no_provenance(work_dir)
+    return sql.query(con, ORIGINAL_SQL, params, row_=taken, provenance=known, blank=blank)
+
+
+def files(place: str, folder: Path) -> list[Path]:
+    """The catalogue files that a recipe's path means, downloaded if they are on the Hub.
+
+    Raises ValueError when there are none.
+    """
+    if place.startswith(HUB):
+        return _from_hub(place)
+    path = folder / Path(place).expanduser()
+    if path.is_file():
+        return [path]
+    found = sorted(path.glob("metadata/*/catalog-*.parquet")) or sorted(
+        path.glob("*catalog*.parquet")
+    )
+    if not found:
+        raise ValueError(
+            f"{path} holds no catalogue (metadata/*/catalog-*.parquet, or a parquet file)"
+        )
+    return found
+
+
+def _from_hub(place: str) -> list[Path]:
+    import huggingface_hub
+
+    repo, _, revision = place.removeprefix(HUB).partition("@")
+    try:
+        local = huggingface_hub.snapshot_download(
+            repo, repo_type="dataset", revision=revision or "main",
+            allow_patterns=["metadata/*/catalog-*.parquet", "dataset/catalog.parquet"])  # fmt: skip
+    except (
+        huggingface_hub.errors.HfHubHTTPError,
+        huggingface_hub.errors.HFValidationError,
+    ) as error:
+        raise ValueError(f"{place} cannot be read from the Hub: {error}") from error
+    found = sorted(Path(local).glob("metadata/*/catalog-*.parquet")) or sorted(
+        Path(local).glob("dataset/catalog.parquet")
+    )
+    if not found:
+        raise ValueError(f"{place} holds no catalogue")
+    return found
+
+
+def _no_provenance(work_dir: Path) -> Path:
+    import pyarrow as pa
+
+    names = ("uuid", "license_name", "license_link", "copyright_owner", "title")
+    path = work_dir / "provenance.parquet"
+    pq.write_table(pa.schema([(n, pa.string()) for n in names]).empty_table(), path)
+    return path
