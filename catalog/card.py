@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def _body(
     for heading, key in (("Splits", "splits"), ("Sources", "sources"), ("Kingdoms", "kingdoms"),
                          ("Licences", "licences"), ("Labels, by the rule that settled them", "rules"),
                          ("Names read otherwise than their provider reads them", "conflicts"),
+                         ("Coordinates, by what the policy did to them", "coordinates"),
                          ("Left out, and why", "rejects")):  # fmt: skip
         parts.append(f"## {heading}\n\n{_table(numbers[key])}\n")
     parts.append(
@@ -166,22 +168,38 @@ def _body(
     rows = [{"field": f"`{f.name}`", "type": "image" if f.name == "image" else str(f.type),
              "unit": f.unit or "", "meaning": f.meaning, "term": f.term or "",
              "TreeOfLife-200M": f"`{f.tol200m}`" if f.tol200m else ""} for f in fields]  # fmt: skip
-    parts.append(f"## Fields\n\n{_table(rows)}\n")
+    parts.append(f"## Fields\n\n{_table(rows, is_ours=True)}\n")
     return "\n".join(parts)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], *, is_ours: bool = False) -> str:
+    """A Markdown table; what others wrote shows as text, `is_ours` may hold Markdown."""
     if not rows:
         return "none\n"
     heads = list(rows[0])
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(_plain(row[h]) for h in heads) + " |" for row in rows]
+    shown = _escaped if is_ours else _plain
+    lines += ["| " + " | ".join(shown(row[h]) for h in heads) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def _plain(value: Any) -> str:
     """Text that Markdown and HTML show as it is."""
+    text = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", _escaped(value)
+    )
+    return re.sub(r"[`*\[\]~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", text)
+
+
+def _escaped(value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value if value is not None else "")
-    for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
+    for old, new in (
+        ("\\", "\\\\"),
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("|", "\\|"),
+        ("\n", " "),
+    ):
         text = text.replace(old, new)
     return text

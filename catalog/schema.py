@@ -147,6 +147,7 @@ _FIELDS = (
     _dwc("dataGeneralizations", "what the publisher made less precise"),
     _dwc("informationWithheld", "what the publisher holds back"),
     Field("geoprivacy", STR, "policy, version and action that shaped the coordinates"),
+    Field("is_protected", BOOL, "true when the place is sensitive: text that tells it is blotted out"),
     # molecular
     Field("dna_bin", STR, "BOLD barcode index number"),
     Field("dna_barcode", STR, "nucleotide barcode sequence"),
@@ -274,7 +275,7 @@ PHASH = _table("phash", "picture content (bytes and crop)", "md5 crop",
                )  # fmt: skip
 DEDUP = _table("dedup", "picture in a group, or near a benchmark picture", "uuid",
                "uuid group_id duplicate_of duplicate_rule distance benchmark placeholder")  # fmt: skip
-GEOPRIVACY = _table("geoprivacy", "picture", "uuid", f"uuid {_PLACE} geoprivacy")
+GEOPRIVACY = _table("geoprivacy", "picture", "uuid", f"uuid {_PLACE} geoprivacy is_protected")
 VERDICT = _table("verdict", "media row", _ROW,
                  f"uuid {_ROW} source source_id identifier verbatimScientificName license "
                  "license_status license_verbatim keep redistributable "

@@ -35,6 +35,10 @@ select coalesce(match_rule, 'unresolved') as label_by, count(*) as n_images,
   round(100.0 * count(*) / sum(count(*)) over (), 1) as percent
 from catalog group by label_by order by n_images desc, label_by
 """
+COORDINATES_SQL = """
+select coalesce(geoprivacy, 'no coordinates') as policy_and_action, count(*) as n_images
+from catalog group by geoprivacy order by n_images desc, policy_and_action
+"""
 CONFLICTS_SQL = """
 select cause, count(*) as n_lineages, sum(n_rows)::bigint as n_rows
 from conflicts group by cause order by n_rows desc, cause
@@ -58,6 +62,7 @@ def statistics(
     meta = folder / "metadata" / release
     for name, table, text in (
         ("rules", "catalog", RULES_SQL),
+        ("coordinates", "catalog", COORDINATES_SQL),
         ("conflicts", "conflicts", CONFLICTS_SQL),
     ):
         files = sorted(meta.glob(f"{table}-*.parquet"))

@@ -1,10 +1,17 @@
 """Coordinates as they may be published, under a named and versioned policy.
 
-In   media   schema.MEDIA
-Out  schema.GEOPRIVACY: one row per picture with coordinates
+In   media   schema.MEDIA; label and the hits of sensitive-species lists (`sensitive`), for `sensitive/1`
+Out  schema.GEOPRIVACY: one row per picture with coordinates, or whose text is not told in full
 
 Policy `as-published/1`: the provider's own coordinates, flags and withholdings pass unchanged (they
 are already coarsened at the source where the publisher chose to); impossible coordinates are dropped.
+
+Policy `sensitive/1`: the same, and what a list names, in its region, is moved to the middle of a cell of the
+list's size (1 km is 0.01 degree, as in Chapman 2020, Current Best Practices for Generalizing Sensitive Species
+Occurrence Data) or withheld. The radius grows to half the cell's diagonal; elevation and depth are withheld.
+
+Under both, coordinates inside the text of protected rows (listed, or flagged by their publisher) are blotted out:
+decimal, degrees and minutes, MGRS, UTM and the grids of Britain and Ireland; in addresses and ids decimal ones.
 """
 
 from __future__ import annotations
@@ -15,33 +22,81 @@ import duckdb
 
 from catalog import sql
 
-POLICIES = ("as-published/1",)
+POLICIES = ("as-published/1", "sensitive/1")
+
+MACROS = r"""
+create or replace macro without_pairs(text) as regexp_replace(regexp_replace(text,
+  '[-−+]?\d{1,3}\.\d{2,}(\s*[,;/ ]\s*|%2C|%20)[-−+]?\d{1,3}\.\d{2,}', '[withheld]', 'gi'),
+  '\b(lat|lon|lng|long|latitude|longitude)(\W{0,3}|%3D)[-−+]?\d{1,3}\.\d+', '[withheld]', 'gi');
+create or replace macro without_places(text) as regexp_replace(regexp_replace(regexp_replace(without_pairs(text),
+  '[-−+]?\d{1,3}(\.\d+)?\s*[°º˚]\s*(\d{1,2}(\.\d+)?\s*[''′’]\s*)?(\d{1,2}(\.\d+)?\s*("|″|”|''''))?\s*[NSEWO]?', '[withheld]', 'gi'),
+  '[-−+]?\d{1,3}[.,]\d{2,}\s*[NSEWO]\b', '[withheld]', 'gi'),
+  '\b(\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{2,5}\s?\d{2,5}|\d{1,2}[C-HJ-NP-X]\s+\d{6}\s?m?E?\s+\d{6,7}\s?m?N?|[HJNOST][A-HJ-Z]\s?\d{2,5}\s?\d{2,5})\b',
+  '[withheld]', 'g');
+create or replace macro told(text, is_protected) as case when is_protected then without_places(text) else text end;
+create or replace macro told_id(text, is_protected) as case when is_protected then without_pairs(text) else text end;
+"""
 
 SQL = """
-with place as (
-  select uuid, decimalLatitude as lat, decimalLongitude as lon, coordinateUncertaintyInMeters as radius,
-    decimalLatitude between -90 and 90 and decimalLongitude between -180 and 180
-      and not (decimalLatitude = 0 and decimalLongitude = 0) as possible,
-    coalesce(dataGeneralizations, informationWithheld) is not null as flagged
-  from media
-  where uuid is not null and reject_reason is null
-    and decimalLatitude is not null and decimalLongitude is not null
+with caught as (          -- by lists, in their regions
+  select m.uuid, bool_or(h.is_withheld) as is_withheld, max(h.cell_km) as cell_km,
+    first(h.list order by h.is_withheld desc, h.cell_km desc, h.list) as list
+  from media m join hit h using (lineage)
+  where m.uuid is not null and $policy <> 'as-published/1'
+    and (h.country is null or m.countryCode is null or upper(m.countryCode) = h.country)
+    and (h.south is null or m.decimalLatitude is null or m.decimalLongitude is null
+      or m.decimalLatitude between h.south and h.north and m.decimalLongitude between h.west and h.east)
+  group by m.uuid
+),
+place as (
+  select m.uuid, m.decimalLatitude as lat, m.decimalLongitude as lon, m.coordinateUncertaintyInMeters as radius,
+    m.decimalLatitude between -90 and 90 and m.decimalLongitude between -180 and 180
+      and not (m.decimalLatitude = 0 and m.decimalLongitude = 0) as possible,
+    coalesce(m.dataGeneralizations, m.informationWithheld) is not null as flagged,
+    c.is_withheld, c.cell_km, c.list, c.cell_km / 100.0 as cell
+  from media m left join caught c using (uuid)
+  where m.uuid is not null and (m.decimalLatitude is not null and m.decimalLongitude is not null and m.reject_reason is null
+    or c.uuid is not null or coalesce(m.dataGeneralizations, m.informationWithheld) is not null)
+  qualify row_number() over (partition by m.uuid order by m.reject_reason is not null, m.archive, m.source_table,
+                             m.source_row, m.media_index) = 1
+),
+seen as (
+  select *, coalesce(possible, false) and not coalesce(is_withheld, false) as shown,
+    coalesce(radius >= 0 and isfinite(radius), false) as has_radius,
+    round(111320 * cell * sqrt(2) / 2) as cell_radius
+  from place
 )
 select uuid,
-  case when possible then lat end as decimalLatitude,
-  case when possible then lon end as decimalLongitude,
-  case when possible and radius >= 0 and isfinite(radius) then radius end as coordinateUncertaintyInMeters,
-  $policy || ':' || case when not possible then 'impossible_dropped'
+  case when shown then case when cell > 0 then least(90 - cell / 2, round((floor(lat / cell) + 0.5) * cell, 6)) else lat end end
+    as decimalLatitude,
+  case when shown then case when cell > 0 then least(180 - cell / 2, round((floor(lon / cell) + 0.5) * cell, 6)) else lon end end
+    as decimalLongitude,
+  case when shown then case when cell > 0 then greatest(cell_radius, case when has_radius then radius else 0 end)
+                            when has_radius then radius end end
+    as coordinateUncertaintyInMeters,
+  $policy || ':' || case when is_withheld then 'withheld:' || list
+                         when list is not null then 'coarsened_' || format('{:g}', cell_km) || 'km:' || list
+                         when lat is null or lon is null then 'no_coordinates'
+                         when not possible then 'impossible_dropped'
                          when flagged then 'generalised_by_publisher' else 'unchanged' end
-    as geoprivacy
-from place order by uuid
+    as geoprivacy,
+  flagged or list is not null as is_protected
+from seen order by uuid
 """
 
 
-def geoprivacy(con: duckdb.DuckDBPyConnection, *, media: Path, policy: str) -> sql.Query:
-    """One row of schema.GEOPRIVACY per picture with coordinates; ValueError for an unknown policy."""
+def geoprivacy(
+    con: duckdb.DuckDBPyConnection, *, media: Path, policy: str, hit: sql.Input | None = None
+) -> sql.Query:
+    """One row of schema.GEOPRIVACY per picture with coordinates or with protected text.
+
+    `hit` are the lineages that lists name (`sensitive.HIT`). ValueError for an unknown policy.
+    """
+    from curation import sensitive
+
     if policy not in POLICIES:
         raise ValueError(
             f"geoprivacy policy {policy!r} is unknown; choose one of {', '.join(POLICIES)}"
         )
-    return sql.query(con, SQL, {"policy": policy}, media=media)
+    return sql.query(con, SQL, {"policy": policy}, media=media,
+                     hit=sensitive.HIT.empty_table() if hit is None else hit)  # fmt: skip

@@ -120,10 +120,27 @@ class Dedup:
 
 
 @dataclass(frozen=True)
+class SensitiveList:
+    """One list of species whose places are not told exactly."""
+
+    name: str  # stands in the column geoprivacy of every row it shapes
+    path: str  # CSV or TSV with scientificName; relative to the recipe's folder
+    generalisation: str = "10 km"  # of rows that state none: a distance, or WITHHOLD
+    country: str = (
+        ""  # ISO 3166-1 alpha-2 of the region it holds in; rows of no country are covered
+    )
+    box: tuple[float, ...] = ()  # the same in degrees: south, west, north, east
+    columns: dict[str, str] = field(default_factory=dict)  # term -> the list's column for it
+
+
+@dataclass(frozen=True)
 class Geoprivacy:
     """Which coordinates are published."""
 
-    policy: str = "as-published/1"  # pass-through with the publisher's own flags
+    policy: str = (
+        "as-published/1"  # the publisher's own flags; or sensitive/1, which heeds the lists
+    )
+    list: tuple[SensitiveList, ...] = ()  # any number of lists, for sensitive/1
 
 
 @dataclass(frozen=True)
@@ -289,6 +306,15 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
             f"{recipe.verdict.min_rank!r} is no rank{nearest(recipe.verdict.min_rank, ranks)}")  # fmt: skip
     policies = geoprivacy.POLICIES
     require(recipe.geoprivacy.policy in policies, "geoprivacy.policy", f"must be one of {policies}")
+    lists = recipe.geoprivacy.list
+    require(not lists or recipe.geoprivacy.policy == "sensitive/1", "geoprivacy.list",
+            "is heeded by policy sensitive/1 only")  # fmt: skip
+    for index, item in enumerate(lists):
+        place, box = f"geoprivacy.list[{index}]", item.box
+        require(item.country == "" or re.fullmatch("[A-Za-z]{2}", item.country) is not None, f"{place}.country",
+                "must be two letters (ISO 3166-1), or empty")  # fmt: skip
+        require(not box or (len(box) == 4 and -90 <= box[0] < box[2] <= 90 and -180 <= box[1] < box[3] <= 180),
+                f"{place}.box", "must be south, west, north, east in degrees")  # fmt: skip
     return dataclasses.replace(recipe, folder=folder)
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from catalog import artifact, schema, sql
 from catalog.load import hub_metadata
+from curation import geoprivacy
 from curation.store import Packs
 from curation.taxonomy.resolve import PROBLEMS
 from curation.taxonomy.vocabulary import KINGDOMS
@@ -34,19 +35,19 @@ HELD_OUT = ("val", "test", "key_unseen", "val_unseen", "test_unseen", "other_hel
 
 CATALOG_SQL = """
 with joined as (
-  select m.uuid, m.source, m.source_id, m.media_index, m.identifier, m."references",
-    m.occurrenceID, m.organismID, m.eventID, m.deploymentID,
+  select m.uuid, m.source, m.source_id, m.media_index, told_id(m.identifier, g.is_protected) as identifier, told_id(m."references", g.is_protected) as "references",
+    told_id(m.occurrenceID, g.is_protected) as occurrenceID, told_id(m.organismID, g.is_protected) as organismID, told_id(m.eventID, g.is_protected) as eventID, told_id(m.deploymentID, g.is_protected) as deploymentID,
     p.original_width, p.original_height, f.md5, f.media_type, p.phash, p.phash_quality, m.crop,
     n.kingdom, n.phylum, n."class", n."order", n.family, n.genus, n.species, n.specificEpithet,
     n.infraspecificEpithet, n.taxonRank, n.canonicalName, n.scientificName,
-    n.scientificNameAuthorship, v.vernacularName, n.taxonID, n.taxonomy, m.verbatimScientificName,
+    n.scientificNameAuthorship, v.vernacularName, n.taxonID, n.taxonomy, told(m.verbatimScientificName, g.is_protected) as verbatimScientificName,
     n.match_rule, n.match_score, n.match_reason, m.basisOfRecord, null::varchar as image_type,
-    m.sex, m.lifeStage, m.eventDate, m.recordedBy,
+    m.sex, m.lifeStage, m.eventDate, told(m.recordedBy, g.is_protected) as recordedBy,
     g.decimalLatitude, g.decimalLongitude, g.coordinateUncertaintyInMeters, m.countryCode,
-    m.minimumElevationInMeters, m.minimumDepthInMeters, m.dataGeneralizations,
-    m.informationWithheld, g.geoprivacy, m.dna_bin, m.dna_barcode,
-    m.license, m.license_status, m.license_verbatim, m.creator, m.rightsHolder, m.publisher,
-    m.attribution, m.datasetKey, m.datasetName,
+    case when not coalesce(g.is_protected, false) then m.minimumElevationInMeters end as minimumElevationInMeters, case when not coalesce(g.is_protected, false) then m.minimumDepthInMeters end as minimumDepthInMeters, told(m.dataGeneralizations, g.is_protected) as dataGeneralizations,
+    told(m.informationWithheld, g.is_protected) as informationWithheld, g.geoprivacy, m.dna_bin, m.dna_barcode,
+    m.license, m.license_status, m.license_verbatim, told(m.creator, g.is_protected) as creator, told(m.rightsHolder, g.is_protected) as rightsHolder, told(m.publisher, g.is_protected) as publisher,
+    told(m.attribution, g.is_protected) as attribution, m.datasetKey, told(m.datasetName, g.is_protected) as datasetName,
     null::varchar as museum_label, null::double as museum_score, null::double as animal_score,
     null::double as face_score, coalesce(d.group_id, m.uuid) as group_id,
     t.redistributable, t.keep, m.provider_split
@@ -119,7 +120,11 @@ order by taxonomy, taxonID, canonicalName, kingdom, phylum, "class", "order", fa
 """
 
 REJECTS_SQL = """
-select * exclude (keep, redistributable) from verdict where not keep
+select v.* exclude (keep, redistributable)
+    replace (told_id(v.identifier, coalesce(g.is_protected, v.uuid is null)) as identifier,
+             told_id(v.source_id, coalesce(g.is_protected, v.uuid is null)) as source_id,
+             told(v.verbatimScientificName, coalesce(g.is_protected, v.uuid is null)) as verbatimScientificName)
+from verdict v left join geoprivacy g using (uuid) where not keep
 order by archive, source_table, source_row, media_index
 """
 
@@ -195,6 +200,7 @@ def tables(
     Raises ValueError when the bytes of a kept picture are gone.
     """
     con.execute(MACROS)
+    con.execute(geoprivacy.MACROS)
     meta = folder / "metadata" / release
     meta.mkdir(parents=True)
     joined, plan = work / "joined.parquet", Plan(work / "plan.parquet", work / "thumbnails.parquet")
@@ -204,7 +210,9 @@ def tables(
     sql.query(con, CATALOG_SQL, params, **inputs).copy_to(joined)
     sql.query(con, BROWSE_SQL, catalog=joined).copy_to(meta / "catalog-000000.parquet", 20_000)
     sql.query(con, TAXA_SQL, catalog=joined).copy_to(meta / "taxa-000000.parquet")
-    sql.query(con, REJECTS_SQL, verdict=inputs["verdict"]).copy_to(meta / "rejects-000000.parquet")
+    sql.query(con, REJECTS_SQL, verdict=inputs["verdict"], geoprivacy=inputs["geoprivacy"]).copy_to(
+        meta / "rejects-000000.parquet"
+    )
     sql.query(con, LINK_HEALTH_SQL, fetch=inputs["fetch"]).copy_to(
         meta / "link_health-000000.parquet"
     )

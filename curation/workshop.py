@@ -15,6 +15,7 @@ import duckdb
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
+from curation import sensitive
 from curation.progress import Progress
 from curation.recipe import BUILT_IN, Recipe
 
@@ -99,6 +100,7 @@ def missing_places(recipe: Recipe) -> list[str]:
         for text in (item.path, *(getattr(item, n, "") for n in ("multimedia", "hierarchy", "images", "mapping", "provenance")))
         if text and "://" not in text
     ]  # fmt: skip
+    wanted += [(f"geoprivacy list {item.name!r}", item.path) for item in recipe.geoprivacy.list]
     paths = [(who, recipe.folder / Path(text).expanduser()) for who, text in wanted]
     return [f"{who}: {path}" for who, path in paths if not path.exists()]
 
@@ -110,6 +112,8 @@ def check_places(recipe: Recipe) -> None:
         advice = ("copy the recipe beside your archives and build the copy; --dry-run says what it needs"
                   if built_in else "check the paths in the recipe")  # fmt: skip
         raise ValueError(f"not there: {'; '.join(missing)}; {advice}")
+    for item in recipe.geoprivacy.list:
+        sensitive.entries(item, recipe.folder / Path(item.path).expanduser())
 
 
 class WouldRun(Exception):

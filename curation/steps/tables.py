@@ -13,7 +13,7 @@ from typing import Any
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
-from curation import geoprivacy, media, report, verdict
+from curation import geoprivacy, media, report, sensitive, verdict
 from curation.recipe import Source
 from curation.sources import bioscan, eol, fathomnet, gbif, own, published
 from curation.taxonomy import authority, backbone, resolve, vernacular
@@ -166,11 +166,26 @@ def vernacular_(build: Build, made: Made) -> list[Artifact]:
 
 def geoprivacy_(build: Build, made: Made) -> list[Artifact]:
     """Coordinates as published."""
-    policy = build.recipe.geoprivacy.policy
-    return [build.make_table(
-        schema.GEOPRIVACY, 1, {"policy": policy}, made["media"],
-        lambda: geoprivacy.geoprivacy(build.con, media=made["media"][0].paths[0], policy=policy)
-    )]  # fmt: skip
+    how = build.recipe.geoprivacy
+    lists = [(item, build.path(item.path)) for item in how.list]
+    params = {"policy": how.policy, "lists": [dataclasses.asdict(item) for item in how.list],
+              "tables": [sha256(build.root, path) for _, path in lists]}  # fmt: skip
+    media_, label_ = made["media"][0].paths[0], made["label"][0].paths[0]
+
+    def names(listed: Path, work_dir: Path) -> sql.Query:
+        return resolve.label(build.con, media=listed, work_dir=work_dir, min_score=build.recipe.names.min_score,
+                             taxon=[a.path("taxon.parquet") for a in made["taxon"]],
+                             authorities=authorities(build))  # fmt: skip
+
+    def query() -> sql.Query:
+        hit = None
+        if lists:
+            hit = sensitive.hits(build.con, lists, media_=media_, label=label_, resolve=names,
+                                 folder=build.scratch("geoprivacy"))  # fmt: skip
+        return geoprivacy.geoprivacy(build.con, media=media_, policy=how.policy, hit=hit)
+
+    reads = [*made["media"], *(made["label"] if lists else ())]
+    return [build.make_table(schema.GEOPRIVACY, 2, params, reads, query)]
 
 
 def eligible(build: Build, made: Made) -> list[Artifact]:

@@ -1,0 +1,138 @@
+"""Lists of sensitive species: read, and matched to what the media rows were resolved to.
+
+In   tables (CSV, TSV) with scientificName and, where they have them, kingdom, family, genus and generalisation
+     ("1km", "10 km", "WITHHOLD"), such as the state lists of the Atlas of Living Australia
+Out  HIT: lineages of media rows that a list names, with cell and region
+
+List names go through the same resolver as the pictures' own. A listed species covers its subspecies, a listed
+subspecies its species (which subspecies it was is not known), a listed genus or family all in it; and where a
+name was not resolved the name itself is compared: what may be sensitive is protected.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog import schema, sql
+from curation import media
+
+if TYPE_CHECKING:
+    from curation.recipe import SensitiveList
+
+_REGION = [(n, pa.float64()) for n in ("south", "west", "north", "east")]
+HIT = pa.schema([("lineage", pa.string()), ("list", pa.string()), ("is_withheld", pa.bool_()),
+                 ("cell_km", pa.float64()), ("country", pa.string()), *_REGION])  # fmt: skip
+_WITHHOLD = ("withhold", "withheld")
+_DISTANCE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(km|m)", re.I)
+_COLUMNS = ("scientificName", "kingdom", "family", "genus", "generalisation")
+
+HIT_SQL = """
+with named as (
+  select e.*, s.lineage as of_lineage, lower(s.verbatimScientificName) as name
+  from entry e join listed s using (source_row)
+),
+taxon as (select n.*, l.* exclude (lineage) from named n left join listed_label l on l.lineage = n.of_lineage),
+said as (
+  select distinct lineage, lower(trim(verbatimScientificName)) as name from media
+  where verbatimScientificName is not null
+),
+met as (
+  select n.lineage, t.source_row from label n join taxon t on n.taxonomy = t.taxonomy and n.taxonID = t.taxonID
+  union select n.lineage, t.source_row from label n join taxon t on lower(n.species) = lower(t.species)
+  union select n.lineage, t.source_row from label n join taxon t on lower(n.genus) = lower(t.genus)
+    where t.taxonRank = 'genus'
+  union select n.lineage, t.source_row from label n join taxon t on lower(n.family) = lower(t.family)
+    where t.taxonRank = 'family'
+  union select s.lineage, t.source_row from said s join taxon t on s.name = t.name
+  union select s.lineage, t.source_row from said s join taxon t
+    on contains(t.name, ' ') and regexp_extract(s.name, '^\\S+ \\S+') = t.name
+)
+select m.lineage, e.list, e.is_withheld, e.cell_km, e.country, e.south, e.west, e.north, e.east
+from met m join entry e using (source_row)
+group by all order by lineage, list, cell_km, is_withheld, country, south
+"""
+
+
+def hits(
+    con: duckdb.DuckDBPyConnection, lists: Sequence[tuple[SensitiveList, Path]], *, media_: Path, label: Path,
+    resolve: Callable[[Path, Path], sql.Query], folder: Path,
+) -> pa.Table:  # fmt: skip
+    """HIT for lists and the paths of their tables; `resolve(media, work)` gives labels as the build does.
+
+    Raises ValueError for a list that is missing, has no names, or states a distance that is none.
+    """
+    known, rows = list[dict[str, Any]](), list[dict[str, Any]]()
+    for item, path in lists:
+        for row, entry in entries(item, path):
+            number = len(known)
+            known.append({"source_row": number, **entry})
+            rows.append({
+                "archive": item.name, "source_table": path.name, "source_row": number, "media_index": 0,
+                "source": "own", "record_key": str(number), "identifier": str(number),
+                "verbatimScientificName": row["scientificName"], "kingdom": row["kingdom"], "family": row["family"],
+                "genus": row["genus"]})  # fmt: skip
+    source, listed, found = (folder / f"{n}.parquet" for n in ("source", "listed", "label"))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema.SOURCE.schema), source)
+    media.media(con, source=[source]).copy_to(listed)
+    resolve(listed, folder / "resolve").copy_to(found)
+    fields = pa.schema([("source_row", pa.int64()), *HIT]).remove(1)
+    entry = pa.Table.from_pylist(known, schema=fields)
+    return sql.query(con, HIT_SQL, entry=entry, listed=listed, listed_label=found, media=media_,
+                     label=label).table()  # fmt: skip
+
+
+def entries(item: SensitiveList, path: Path) -> list[tuple[dict[str, str | None], dict[str, Any]]]:
+    """Rows of a list, and what each asks for; ValueError where that cannot be read."""
+    return [(row, {"list": item.name, **_entry(item, path, row)}) for row in _rows(item, path)]
+
+
+def _rows(item: SensitiveList, path: Path) -> list[dict[str, str | None]]:
+    if not path.is_file():
+        raise ValueError(f"geoprivacy list {item.name!r}: {path} does not exist")
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        first = text.readline()
+        text.seek(0)
+        table = csv.DictReader(text, delimiter="\t" if "\t" in first else ",")
+        at = {term: item.columns.get(term, term) for term in _COLUMNS}
+        have = table.fieldnames or []
+        wrong = [
+            c
+            for term, c in at.items()
+            if c not in have and (term in item.columns or term == "scientificName")
+        ]
+        if wrong:
+            raise ValueError(f"geoprivacy list {item.name!r}: {path} has no column {wrong[0]!r}; "
+                             f"it has {', '.join(have)}")  # fmt: skip
+        said = [
+            {term: (row.get(column) or "").strip() or None for term, column in at.items()}
+            for row in table
+        ]
+    return [row for row in said if row["scientificName"]]
+
+
+def _entry(item: SensitiveList, path: Path, row: dict[str, Any]) -> dict[str, Any]:
+    text = (row["generalisation"] or item.generalisation).strip()
+    distance = _DISTANCE.fullmatch(text)
+    if text.lower() not in _WITHHOLD and distance is None:
+        raise ValueError(f"geoprivacy list {item.name!r}: {path} says {text!r} of {row['scientificName']!r}; "
+                         "write a distance such as 10 km, or WITHHOLD")  # fmt: skip
+    km = (
+        0.0
+        if distance is None
+        else float(distance[1]) / (1 if distance[2].lower() == "km" else 1000)
+    )
+    region = dict(zip(("south", "west", "north", "east"), item.box or (None,) * 4, strict=True))
+    return {
+        "is_withheld": distance is None,
+        "cell_km": km,
+        "country": item.country.upper() or None,
+        **region,
+    }

@@ -1,0 +1,211 @@
+"""What a list of sensitive species names is told coarsely or not at all, wherever its place could be read."""
+
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalog import schema
+from curation import build, geoprivacy, recipe, sensitive
+from curation.recipe import SensitiveList
+from tests.drawings import photo
+
+TABLE = """identifier,scientificName,kingdom,family,genus,taxonRank,decimalLatitude,decimalLongitude,countryCode,coordinateUncertaintyInMeters,references,creator,informationWithheld,datasetName
+0.png,Ninox strenua,Animalia,Strigidae,Ninox,species,-33.812345,151.198765,AU,12,https://x.example/?lat=-33.812345&lon=151.198765,Seen at 33°48'44.4"S 151°11'55.6"E by A,,Nest 56H LH 33300 58700
+1.png,Ninox strenua,Animalia,Strigidae,Ninox,species,-37.912345,145.198765,AU,12,,A,,plain
+2.png,Callocephalon fimbriatum,Animalia,Cacatuidae,Callocephalon,species,-33.512345,150.198765,AU,60000,,A,,plain
+3.png,Phaeophyscia orbicularis,Fungi,Physciaceae,Phaeophyscia,species,-33.612345,150.298765,AU,12,https://x.example/-33.612345%2C150.298765,A,,-33.612345 150.298765
+4.png,Wollemia nobilis,Plantae,Araucariaceae,Wollemia,species,-33.412345,150.398765,AU,12,,A,,plain
+5.png,Corvus corax,Animalia,Corvidae,Corvus,species,48.212345,16.398765,AT,12,,A at 48.212345 N,nest,48.212345 / 16.398765
+6.png,Ninox strenua rothschildi,Animalia,Strigidae,Ninox,subspecies,-33.212345,151.498765,,12,,A,,plain
+7.png,not resolvable strenua,,,,,-33.112345,151.598765,AU,12,,A,,plain
+"""
+LIST = """scientificName,family,genus,vernacularName,generalisation,category
+Ninox strenua,Strigidae,Ninox,Powerful Owl,1km,Category 3
+Callocephalon fimbriatum,Cacatuidae,Callocephalon,Gang-gang,10km,Category 2
+Wollemia nobilis,Araucariaceae,Wollemia,Wollemi Pine,WITHHOLD,Category 1
+Not resolvable,,,,100 km,
+"""
+RECIPE = """
+name = "guarded"
+[[source]]
+kind = "own"
+name = "o"
+path = "t.csv"
+licence = "CC BY 4.0"
+[verdict]
+min_rank = "any"
+min_side_px = 20
+[geoprivacy]
+policy = "sensitive/1"
+[[geoprivacy.list]]
+name = "NSW"
+path = "list.csv"
+country = "AU"
+box = [-37.6, 141.0, -28.1, 153.7]
+"""
+SECRETS = re.compile(r"\.(8123|1987|6123|2987|4123|3987|2123|4987|1123|5987)|48'44|58700|11'55")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A dataset with places that must not be told, its rows by picture, and its folder."""
+    folder = tmp_path_factory.mktemp("guarded")
+    for k in range(8):
+        photo(k).save(folder / f"{k}.png")
+    (folder / "t.csv").write_text(TABLE)
+    (folder / "list.csv").write_text(LIST)
+    (folder / "r.toml").write_text(RECIPE)
+    made = build.build(recipe.read(str(folder / "r.toml")), folder / "root")["shard"][0]
+    rows = pq.read_table(next(made.dir.rglob("catalog-*.parquet"))).to_pylist()
+    return {int(r["identifier"][0]): r for r in rows}, made.dir
+
+
+@pytest.mark.parametrize(
+    ("picture", "place", "told"),
+    [
+        (0, (-33.815, 151.195), "sensitive/1:coarsened_1km:NSW"),
+        (1, (-37.912345, 145.198765), "sensitive/1:unchanged"),  # outside the list's region
+        (2, (-33.55, 150.15), "sensitive/1:coarsened_10km:NSW"),
+        (3, (-33.612345, 150.298765), "sensitive/1:unchanged"),
+        (4, (None, None), "sensitive/1:withheld:NSW"),
+        (5, (48.212345, 16.398765), "sensitive/1:generalised_by_publisher"),
+        (
+            6,
+            (-33.215, 151.495),
+            "sensitive/1:coarsened_1km:NSW",
+        ),  # below a listed species; no country
+        (7, (-33.5, 151.5), "sensitive/1:coarsened_100km:NSW"),  # by its name alone
+    ],
+)
+def test_a_place_is_as_coarse_as_its_list_says(guarded, picture, place, told):
+    row = guarded[0][picture]
+    assert (row["decimalLatitude"], row["decimalLongitude"]) == pytest.approx(place)
+    assert row["geoprivacy"] == told
+
+
+def test_the_radius_covers_the_cell_and_never_shrinks(guarded):
+    assert guarded[0][0]["coordinateUncertaintyInMeters"] == pytest.approx(787, abs=1)
+    assert guarded[0][2]["coordinateUncertaintyInMeters"] == 60_000
+    assert guarded[0][4]["coordinateUncertaintyInMeters"] is None
+
+
+def test_no_published_file_tells_a_protected_place(guarded):
+    _, folder = guarded
+    free = (
+        "-33.612345",
+        "150.298765",
+        "-37.912345",
+        "145.198765",
+        "48.2",
+        "16.39",
+    )  # of rows without protection
+    n_read = 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "duplicates.html"):
+        if path.suffix == ".parquet":
+            table = pq.read_table(path)
+            text = [
+                c
+                for c in table.column_names
+                if c not in ("image", "thumbnail", "phash", "md5", "image_md5", "uuid", "group_id")
+            ]
+            said = json.dumps(table.select(text).to_pylist(), default=str)
+            n_read += table.num_rows
+        elif path.suffix == ".jpg":
+            continue
+        else:
+            said = path.read_text()
+        if path.name == "manifest.json":
+            continue  # digests
+        for word in free:
+            said = said.replace(word, "")
+        assert not SECRETS.search(said), (path.name, SECRETS.search(said))
+    assert n_read > 20
+
+
+def test_text_of_protected_rows_loses_coordinates_and_other_text_does_not(guarded):
+    rows, _ = guarded
+    assert rows[0]["references"] == "https://x.example/?[withheld]&[withheld]"
+    assert (
+        rows[0]["creator"] == "Seen at [withheld] [withheld] by A"
+        and rows[0]["datasetName"] == "Nest [withheld]"
+    )
+    assert rows[5]["datasetName"] == "[withheld]" and rows[5]["creator"] == "A at [withheld]"
+    assert rows[3]["datasetName"] == "-33.612345 150.298765", "its place is no secret"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-33.8123, 151.1987", "33.8123 S 151.1987 E", "lat: -33.8123 lon: 151.1987", "33°48'44\"S, 151°11'55\"E",
+     "33° 48.74' S 151° 11.9' E", "56H LH 33300 58700", "56H 333000 6258700", "SU 1234 5678", "NZ123456",
+     "latitude=-33.8", "48.123456;16.123456"],
+)  # fmt: skip
+def test_coordinates_in_every_usual_writing_are_seen(con, text):
+    con.execute(geoprivacy.MACROS)
+    (found,) = con.execute("select told(?, true)", [f"seen near {text} yesterday"]).fetchone()
+    assert "[withheld]" in found and not re.search(r"\d{3,}|\d\.\d", found), found
+    (kept,) = con.execute("select told(?, false)", [text]).fetchone()
+    assert kept == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Museum of Natural History, 1998",
+        "catalogue 12345",
+        "2.5 m high",
+        "CC BY 4.0",
+        "A. B. Smith",
+    ],
+)
+def test_text_without_coordinates_stays(con, text):
+    con.execute(geoprivacy.MACROS)
+    assert con.execute("select told(?, true)", [text]).fetchone() == (text,)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [("name\nx\n", "has no column 'scientificName'"),
+     ("scientificName,generalisation\nA b,roughly\n", "says 'roughly' of 'A b'; write a distance")],
+)  # fmt: skip
+def test_a_list_that_cannot_be_read_is_the_users_error(tmp_path, table, said):
+    (tmp_path / "l.csv").write_text(table)
+    with pytest.raises(ValueError, match=said):
+        sensitive.entries(SensitiveList("l", "l.csv"), tmp_path / "l.csv")
+    with pytest.raises(ValueError, match="does not exist"):
+        sensitive.entries(SensitiveList("l", "m.csv"), tmp_path / "m.csv")
+
+
+@pytest.mark.real_data
+def test_the_state_lists_of_australia_are_read(real_data):
+    folder = real_data / "geoprivacy/ala/sensitive-lists"
+    found = {
+        p.name[:3]: sensitive.entries(SensitiveList(p.name, p.name), p)
+        for p in sorted(folder.iterdir())
+    }
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "NSW": 203,
+        "QLD": 960,
+        "WA-": 4604,
+    }
+    assert {e["cell_km"] for _, e in found["NSW"]} == {0.0, 1.0, 10.0}
+    assert sum(e["is_withheld"] for _, e in found["NSW"]) == 1
+    assert {e["cell_km"] for _, e in found["QLD"]} == {2.0} and {
+        e["cell_km"] for _, e in found["WA-"]
+    } == {10.0}
+
+
+def test_schema_of_hits_is_what_the_policy_reads(con, tmp_path):
+    path = tmp_path / "m.parquet"
+    row = {"uuid": "u", "lineage": "l", "decimalLatitude": 10.123, "decimalLongitude": 20.456}
+    pq.write_table(pa.Table.from_pylist([row], schema=schema.MEDIA.schema), path)
+    hit = pa.Table.from_pylist([{"lineage": "l", "list": "x", "is_withheld": False, "cell_km": 10.0},
+                                {"lineage": "l", "list": "y", "is_withheld": True, "cell_km": 0.0}], schema=sensitive.HIT)  # fmt: skip
+    (found,) = (
+        geoprivacy.geoprivacy(con, media=path, policy="sensitive/1", hit=hit).table().to_pylist()
+    )
+    assert found["decimalLatitude"] is None and found["geoprivacy"] == "sensitive/1:withheld:y", (
+        "the strictest counts"
+    )
