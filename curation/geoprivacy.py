@@ -26,13 +26,24 @@ POLICIES = ("as-published/1", "sensitive/1")
 
 MACROS = r"""
 create or replace macro without_pairs(text) as regexp_replace(regexp_replace(text,
-  '[-−+]?\d{1,3}\.\d{2,}(\s*[,;/ ]\s*|%2C|%20)[-−+]?\d{1,3}\.\d{2,}', '[withheld]', 'gi'),
-  '\b(lat|lon|lng|long|latitude|longitude)(\W{0,3}|%3D)[-−+]?\d{1,3}\.\d+', '[withheld]', 'gi');
-create or replace macro without_places(text) as regexp_replace(regexp_replace(regexp_replace(without_pairs(text),
-  '[-−+]?\d{1,3}(\.\d+)?\s*[°º˚]\s*(\d{1,2}(\.\d+)?\s*[''′’]\s*)?(\d{1,2}(\.\d+)?\s*("|″|”|''''))?\s*[NSEWO]?', '[withheld]', 'gi'),
+  '(decimal)?(lat|lon|lng|long)(itude)?([^0-9A-Za-z]{0,4}|%3D)[-−+]?\d{1,3}([.,]\d+)?', '[withheld]', 'gi'),
+  '[-−+]?\d{1,3}[.,]\d{2,}([^0-9A-Za-z]{1,4}|%2C|%20|\s+and\s+)[-−+]?\d{1,3}[.,]\d{2,}', '[withheld]', 'gi');
+create or replace macro without_degrees(text) as regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(text,
+  '[-−+]?\d{1,3}([.,]\d+)?\s*(°|º|˚|&deg;|deg\b|d(\b|\d))\s*(\d{1,2}([.,]\d+)?\s*([''′’]|m(in)?)\s*)?(\d{1,2}([.,]\d+)?\s*("|″|”|''''|s(ec)?\b))?\s*[NSEWO]?\b', '[withheld]', 'gi'),
+  '(\b[NSEWO]\s?)?[-−+]?\b\d{1,3}[.,]\d{4,}(\s*[NSEWO]\b)?', '[withheld]', 'g'),
   '[-−+]?\d{1,3}[.,]\d{2,}\s*[NSEWO]\b', '[withheld]', 'gi'),
-  '\b(\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{2,5}\s?\d{2,5}|\d{1,2}[C-HJ-NP-X]\s+\d{6}\s?m?E?\s+\d{6,7}\s?m?N?|[HJNOST][A-HJ-Z]\s?\d{2,5}\s?\d{2,5})\b',
-  '[withheld]', 'g');
+  '\b\d{1,3}[\s:]+\d{1,2}([.,]\d+)?([\s:]+\d{1,2}([.,]\d+)?)?\s*[NSEWO]\b', '[withheld]', 'g'),
+  '\b[NSEWO]\s?[-−+]?\d{1,3}([.,]\d{2,}|[\s°:]+\d{1,2}([.,]\d+)?[''′’]?([\s:]*\d{1,2}([.,]\d+)?["″”]?)?)', '[withheld]', 'g');
+create or replace macro without_grids(text) as regexp_replace(regexp_replace(regexp_replace(text,
+  '\b(\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{2,5}\s?\d{2,5}|[HJNOST][A-HJ-Z]\s?\d{2,5}\s?\d{2,5})\b', '[withheld]', 'g'),
+  '\b(\d{1,2}[c-hj-np-x][a-hj-np-z]{2}\d{4,10}|[hjnost][a-hj-z]\d{6,10})\b', '[withheld]', 'g'),
+  '\b(UTM\s*)?(\d{1,2}[C-HJ-NP-X]?\s+)?\d{6,7}\s?(m\s?)?E?[,;\s]+\d{6,7}\s?(m\s?)?N?\b', '[withheld]', 'gi');
+create or replace macro without_rests(text) as regexp_replace(regexp_replace(text,
+  '\[withheld\][^0-9A-Za-z\[]{0,3}[-−+]?\d{1,3}([.,]\d+)?\b', '[withheld]', 'g'),
+  '[-−+]?\b\d{1,3}[.,]\d+[^0-9A-Za-z]{0,3}\[withheld\]', '[withheld]', 'g');
+create or replace macro without_places(text) as without_rests(without_grids(without_degrees(without_pairs(text))));
+create or replace macro is_place(lat, lon) as
+  coalesce(lat between -90 and 90 and lon between -180 and 180 and not (lat = 0 and lon = 0), false);
 create or replace macro told(text, is_protected) as case when is_protected then without_places(text) else text end;
 create or replace macro told_id(text, is_protected) as case when is_protected then without_pairs(text) else text end;
 """
@@ -43,15 +54,15 @@ with caught as (          -- by lists, in their regions
     first(h.list order by h.is_withheld desc, h.cell_km desc, h.list) as list
   from media m join hit h using (lineage)
   where m.uuid is not null and $policy <> 'as-published/1'
-    and (h.country is null or m.countryCode is null or upper(m.countryCode) = h.country)
-    and (h.south is null or m.decimalLatitude is null or m.decimalLongitude is null
+    and (h.country is null or coalesce(not regexp_full_match(trim(m.countryCode), '[A-Za-z]{2}'), true)
+      or upper(trim(m.countryCode)) = h.country)
+    and (h.south is null or not is_place(m.decimalLatitude, m.decimalLongitude)
       or m.decimalLatitude between h.south and h.north and m.decimalLongitude between h.west and h.east)
   group by m.uuid
 ),
 place as (
   select m.uuid, m.decimalLatitude as lat, m.decimalLongitude as lon, m.coordinateUncertaintyInMeters as radius,
-    m.decimalLatitude between -90 and 90 and m.decimalLongitude between -180 and 180
-      and not (m.decimalLatitude = 0 and m.decimalLongitude = 0) as possible,
+    is_place(m.decimalLatitude, m.decimalLongitude) as possible,
     coalesce(m.dataGeneralizations, m.informationWithheld) is not null as flagged,
     c.is_withheld, c.cell_km, c.list, c.cell_km / 100.0 as cell
   from media m left join caught c using (uuid)
@@ -98,5 +109,6 @@ def geoprivacy(
         raise ValueError(
             f"geoprivacy policy {policy!r} is unknown; choose one of {', '.join(POLICIES)}"
         )
+    con.execute(MACROS)
     return sql.query(con, SQL, {"policy": policy}, media=media,
                      hit=sensitive.HIT.empty_table() if hit is None else hit)  # fmt: skip

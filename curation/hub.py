@@ -18,8 +18,10 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 
 from catalog import sql
@@ -47,11 +49,11 @@ class Repository:
     def plan(self, made: Release, public: bool) -> list[str]:
         """What publishing would do, in words."""
         try:
-            there = self._files(made)
+            there = self._paths(self.head)
         except RepositoryNotFoundError:
             kind = "public" if public else "private"
             return [f"{self.repo} would be created, {kind}; every file would be sent"]
-        if self.shows(made):
+        if self.shown_by(made):
             return [f"{self.repo} already shows this release; nothing would be sent"]
         new = [f for name, f in made.files.items() if there.get(name) != f["sha256"]]
         n_bytes = sum(f["bytes"] for f in new)
@@ -62,13 +64,14 @@ class Repository:
         """Make sure the repository is there; an existing one keeps its visibility."""
         self.api.create_repo(self.repo, repo_type="dataset", private=not public, exist_ok=True)
 
-    def shows(self, made: Release) -> bool:
-        """True when `main` shows this very release.
+    def shown_by(self, made: Release) -> str | None:
+        """The commit of `main` if it shows this very release, else None.
 
-        ValueError when it, or a tag, is this release with other contents.
+        ValueError when this release was published with other contents, or before the one that is shown.
         """
-        for revision in ("main", made.name):
-            found = self._manifest(revision)
+        head = self.head
+        shown, tagged = self._manifest(head), self._manifest(self._tagged(made.name))
+        for found in (shown, tagged):
             if found is None or found["params"]["release"] != made.name:
                 continue
             if found["address"] != made.manifest["address"]:
@@ -76,9 +79,13 @@ class Repository:
                     f"{self.repo} has published a release {made.name} with other contents, and a release never "
                     "changes: give this one another name (shard.release in the recipe) and build it again"
                 )
-            if revision == "main":
-                return True
-        return False
+        if shown is not None and shown["params"]["release"] == made.name:
+            return head
+        if tagged is not None:
+            other = "nothing" if shown is None else shown["params"]["release"]
+            raise ValueError(f"{self.repo} has published release {made.name} before and shows {other} now: a reader "
+                             f"finds it under its tag; build a new release to replace {other}")  # fmt: skip
+        return None
 
     def send(self, made: Release) -> None:
         """The files of the release, where nothing names them yet."""
@@ -87,14 +94,20 @@ class Repository:
             allow_patterns=[f"{folder}**" for folder in made.folders],
             commit_message=f"Files of release {made.name}")  # fmt: skip
 
-    def switch(self, made: Release, work: Path) -> None:
-        """Show the release: one commit with card, manifest and changes, over files that are all there."""
-        before, head = self._manifest("main"), self.head
-        there = self._files(made)
+    def switch(self, made: Release, work: Path) -> str:
+        """Show the release: one commit with card, manifest and changes, over files that are all there.
+
+        The release before gets its tag first. Returns the commit.
+        """
+        head = self.head
+        before, there = self._manifest(head), self._paths(head)
         wrong = [name for name, file in made.files.items() if there.get(name) != file["sha256"]]
         if wrong:
             raise ValueError(f"{self.repo} does not hold {len(wrong)} files as they were sent, {wrong[0]} among "
                              "them; run the same command again")  # fmt: skip
+        if before is not None and before["params"]["release"] != made.name:
+            old = before["params"]["release"]
+            self.tag(old, self._switched(old) or head)
         operations: list[Any] = [
             CommitOperationAdd(name, made.dir / name)
             for name in BESIDE[1:]
@@ -105,55 +118,68 @@ class Repository:
                              f'load_dataset("{self.repo}")')  # fmt: skip
         operations.append(CommitOperationAdd(BESIDE[0], named.encode()))
         table = work / "changes-000000.parquet"
-        text = self._changes(made, before, work, table)
+        text = self._changes(made, before, head, work, table)
         operations.append(CommitOperationAdd(CHANGES_FILE, text.encode()))
+        kept = {*made.files, *(o.path_in_repo for o in operations)}
         if table.exists():
             operations.append(CommitOperationAdd(f"{made.folders[1]}{table.name}", table))
-        left = set(there) - set(made.files) - {f"{made.folders[1]}{table.name}"}
-        operations += [CommitOperationDelete(path) for path in sorted(left)]
-        if before is not None and before["params"]["release"] != made.name:
-            old = before["params"]["release"]
-            held = {p.partition("/")[0] for p in self._paths(f"data/{old}", f"metadata/{old}")}
-            operations += [
-                CommitOperationDelete(f"{top}/{old}/", is_folder=True) for top in sorted(held)
-            ]
-        self.api.create_commit(
-            self.repo, operations, repo_type="dataset", commit_message=f"Release {made.name}",
+            kept.add(operations[-1].path_in_repo)
+        left = {
+            path for path in there if path.startswith(("data/", "metadata/")) or path in BESIDE
+        } - kept
+        others = {"/".join(path.split("/")[:2]) + "/" for path in left if path.count("/") > 1}
+        folders = sorted(others - set(made.folders))
+        operations += [CommitOperationDelete(folder, is_folder=True) for folder in folders]
+        operations += [
+            CommitOperationDelete(p) for p in sorted(left) if not p.startswith(tuple(folders))
+        ]
+        done = self.api.create_commit(
+            self.repo, operations, repo_type="dataset", commit_message=_title(made.name),
             parent_commit=head)  # fmt: skip
+        return str(done.oid)
 
-    def tag(self, name: str) -> None:
-        """Tag what `main` shows; a tag that is there stays."""
-        self.api.create_tag(self.repo, tag=name, repo_type="dataset", exist_ok=True)
+    def tag(self, name: str, commit: str) -> None:
+        """Tag a commit; a tag that is there stays."""
+        self.api.create_tag(
+            self.repo, tag=name, revision=commit, repo_type="dataset", exist_ok=True
+        )
 
-    def _manifest(self, revision: str) -> dict[str, Any] | None:
-        """The manifest that a revision shows, or None."""
+    def _switched(self, name: str) -> str | None:
+        """The commit that made `main` show a release, or None."""
+        commits = self.api.list_repo_commits(self.repo, repo_type="dataset")
+        return next((c.commit_id for c in commits if c.title == _title(name)), None)
+
+    def _tagged(self, name: str) -> str | None:
+        """The commit of a tag, or None."""
+        try:
+            return str(self.api.dataset_info(self.repo, revision=name).sha)
+        except RevisionNotFoundError:
+            return None
+
+    def _manifest(self, commit: str | None) -> dict[str, Any] | None:
+        """The manifest that a commit shows, or None."""
+        if commit is None:
+            return None
         try:
             path = huggingface_hub.hf_hub_download(
-                self.repo, MANIFEST, repo_type="dataset", revision=revision
+                self.repo, MANIFEST, repo_type="dataset", revision=commit
             )
-        except (EntryNotFoundError, huggingface_hub.errors.RevisionNotFoundError):
+        except LocalEntryNotFoundError:  # the Hub did not answer, which is no answer
+            raise
+        except EntryNotFoundError:
             return None
         return dict(json.loads(Path(path).read_text()))
 
-    def _paths(self, *folders: str) -> dict[str, str | None]:
-        """Files under folders of `main`, with their sha256 where they lie in LFS."""
-        found: dict[str, str | None] = {}
-        for folder in folders:
-            try:
-                for item in self.api.list_repo_tree(
-                    self.repo, folder, repo_type="dataset", recursive=True
-                ):
-                    if isinstance(item, huggingface_hub.RepoFile):
-                        found[item.path] = item.lfs.sha256 if item.lfs else None
-            except EntryNotFoundError:
-                continue
-        return found
-
-    def _files(self, made: Release) -> dict[str, str | None]:
-        return self._paths(*(folder.rstrip("/") for folder in made.folders))
+    def _paths(self, commit: str) -> dict[str, str | None]:
+        """The files of a commit, with their sha256 where they lie in LFS."""
+        listed = self.api.list_repo_tree(
+            self.repo, repo_type="dataset", revision=commit, recursive=True
+        )
+        return {item.path: item.lfs.sha256 if item.lfs else None for item in listed
+                if isinstance(item, huggingface_hub.RepoFile)}  # fmt: skip
 
     def _changes(
-        self, made: Release, before: dict[str, Any] | None, work: Path, table: Path
+        self, made: Release, before: dict[str, Any] | None, head: str, work: Path, table: Path
     ) -> str:
         """The text of CHANGES.md: this release, then what was there."""
         n_images = made.manifest["counts"]["rows"]
@@ -162,13 +188,17 @@ class Repository:
         old = before["params"]["release"]
         wanted = [f"metadata/{old}/catalog-*.parquet", CHANGES_FILE]
         was = Path(huggingface_hub.snapshot_download(
-            self.repo, repo_type="dataset", revision=self.head, allow_patterns=wanted))  # fmt: skip
+            self.repo, repo_type="dataset", revision=head, allow_patterns=wanted))  # fmt: skip
         told = changes(sql.connect(), old=sorted((was / "metadata" / old).glob("catalog-*.parquet")),
                        new=made.tables("catalog"), rejects=made.tables("rejects"), to=table)  # fmt: skip
         rest = (was / CHANGES_FILE).read_text(encoding="utf-8").partition("\n\n")[2]
         return (
             f"# Changes\n\n## {made.name}\n\nFrom {old}:\n\n{told}- {n_images:,} pictures\n\n{rest}"
         )
+
+
+def _title(name: str) -> str:
+    return f"Release {name}"
 
 
 @contextmanager
@@ -178,6 +208,8 @@ def readable_errors(repo: str) -> Iterator[None]:
         yield
     except LocalTokenNotFoundError as error:
         raise ValueError("no token: run `hf auth login`, or set HF_TOKEN") from error
+    except LocalEntryNotFoundError as error:
+        raise ValueError("the Hub does not answer; run the same command again") from error
     except HFValidationError as error:
         raise ValueError(f"{repo!r} is no name of a repository (ORG/NAME): {error}") from error
     except HfHubHTTPError as error:

@@ -25,11 +25,11 @@ from catalog.artifact import MANIFEST
 
 LICENCES_SQL = """
 with shown as (
-  select license, license_status, license_verbatim, attribution from data
-  union all select c.license, c.license_status, c.license_verbatim, c.attribution
+  select license, license_status, license_verbatim, coalesce(creator, rightsHolder) as credit from data
+  union all select c.license, c.license_status, c.license_verbatim, coalesce(c.creator, c.rightsHolder)
   from catalog c semi join thumbnails using (uuid)
 )
-select license, license_status, license_verbatim, attribution is not null as has_credit,
+select license, license_status, license_verbatim, credit is not null as has_credit,
   count(*) as n_images
 from shown group by all order by n_images desc, license, license_status, license_verbatim, has_credit
 """
@@ -85,6 +85,16 @@ def release(folder: Path) -> Release:
         place = folder / file["name"]
         if not place.is_file() or place.stat().st_size != file["bytes"]:
             raise ValueError(f"{place} is not as it was built; build the dataset again")
+    strays = {
+        p.relative_to(folder).as_posix()
+        for top in made.folders
+        for p in (folder / top).rglob("*")
+        if p.is_file()
+    }
+    if strays := strays - made.files.keys():
+        raise ValueError(
+            f"{folder} holds files that are not of its dataset: {sorted(strays)[0]}; remove them"
+        )
     if not made.data:
         raise ValueError(f"{folder} holds no picture; see its rejects for the reasons")
     return made
@@ -136,14 +146,15 @@ def publish(
                 say(line)
             return ""
         there.create(public)
-        if there.shows(made):
+        commit = there.shown_by(made)
+        if commit is not None:
             say(f"{repo} already shows this release")
         else:
             with tempfile.TemporaryDirectory() as work:
                 there.send(made)
-                there.switch(made, Path(work))
-        there.tag(made.name)
-        return there.head
+                commit = there.switch(made, Path(work))
+        there.tag(made.name, commit)
+        return commit
 
 
 def say(line: str) -> None:

@@ -5,8 +5,8 @@ In   tables (CSV, TSV) with scientificName and, where they have them, kingdom, f
 Out  HIT: lineages of media rows that a list names, with cell and region
 
 List names go through the same resolver as the pictures' own. A listed species covers its subspecies, a listed
-subspecies its species (which subspecies it was is not known), a listed genus or family all in it; and where a
-name was not resolved the name itself is compared: what may be sensitive is protected.
+subspecies its species (which subspecies it was is not known), a listed higher taxon all in it; names as they stand
+are compared too, for what no taxonomy resolves: what may be sensitive is protected.
 """
 
 from __future__ import annotations
@@ -34,27 +34,33 @@ _WITHHOLD = ("withhold", "withheld")
 _DISTANCE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(km|m)", re.I)
 _COLUMNS = ("scientificName", "kingdom", "family", "genus", "generalisation")
 
+MACROS = r"""
+create or replace macro bare(text) as lower(regexp_extract(       -- without author, qualifier, spaces too many
+  regexp_replace(regexp_replace(trim(text), '\s+(cf|aff|nr|near)\.?\s+', ' ', 'gi'), '\s+', ' ', 'g'),
+  '^\p{L}[\p{L}-]+( [\p{Ll}-]+){0,2}'));
+"""
+
 HIT_SQL = """
-with named as (
-  select e.*, s.lineage as of_lineage, lower(s.verbatimScientificName) as name
-  from entry e join listed s using (source_row)
+with asked as (
+  select e.source_row, unnest([lower(trim(s.verbatimScientificName)), bare(s.verbatimScientificName),
+    lower(l.canonicalName), lower(l.species)]) as key
+  from entry e join listed s using (source_row) left join listed_label l on l.lineage = s.lineage
 ),
-taxon as (select n.*, l.* exclude (lineage) from named n left join listed_label l on l.lineage = n.of_lineage),
 said as (
-  select distinct lineage, lower(trim(verbatimScientificName)) as name from media
-  where verbatimScientificName is not null
+  select distinct lineage, verbatimScientificName, scientificName, species, genus, family, "order", "class", phylum
+  from media
 ),
-met as (
-  select n.lineage, t.source_row from label n join taxon t on n.taxonomy = t.taxonomy and n.taxonID = t.taxonID
-  union select n.lineage, t.source_row from label n join taxon t on lower(n.species) = lower(t.species)
-  union select n.lineage, t.source_row from label n join taxon t on lower(n.genus) = lower(t.genus)
-    where t.taxonRank = 'genus'
-  union select n.lineage, t.source_row from label n join taxon t on lower(n.family) = lower(t.family)
-    where t.taxonRank = 'family'
-  union select s.lineage, t.source_row from said s join taxon t on s.name = t.name
-  union select s.lineage, t.source_row from said s join taxon t
-    on contains(t.name, ' ') and regexp_extract(s.name, '^\\S+ \\S+') = t.name
-)
+known as (
+  select lineage, unnest([lower(trim(verbatimScientificName)), bare(verbatimScientificName), bare(scientificName),
+    regexp_extract(bare(verbatimScientificName), '^\\S+ \\S+'), regexp_extract(bare(scientificName), '^\\S+ \\S+'),
+    bare(species), lower(genus), lower(family), lower("order"), lower("class"), lower(phylum)]) as key
+  from said
+  union all
+  select lineage, unnest([lower(canonicalName), lower(species), lower(genus), lower(family), lower("order"),
+    lower("class"), lower(phylum)])
+  from label
+),
+met as (select distinct k.lineage, a.source_row from known k join asked a using (key) where key <> '')
 select m.lineage, e.list, e.is_withheld, e.cell_km, e.country, e.south, e.west, e.north, e.east
 from met m join entry e using (source_row)
 group by all order by lineage, list, cell_km, is_withheld, country, south
@@ -84,6 +90,7 @@ def hits(
     media.media(con, source=[source]).copy_to(listed)
     resolve(listed, folder / "resolve").copy_to(found)
     fields = pa.schema([("source_row", pa.int64()), *HIT]).remove(1)
+    con.execute(MACROS)
     entry = pa.Table.from_pylist(known, schema=fields)
     return sql.query(con, HIT_SQL, entry=entry, listed=listed, listed_label=found, media=media_,
                      label=label).table()  # fmt: skip
@@ -115,13 +122,17 @@ def _rows(item: SensitiveList, path: Path) -> list[dict[str, str | None]]:
             {term: (row.get(column) or "").strip() or None for term, column in at.items()}
             for row in table
         ]
-    return [row for row in said if row["scientificName"]]
+    found = [row for row in said if row["scientificName"]]
+    if not found:
+        raise ValueError(f"geoprivacy list {item.name!r}: {path} names no species")
+    return found
 
 
 def _entry(item: SensitiveList, path: Path, row: dict[str, Any]) -> dict[str, Any]:
     text = (row["generalisation"] or item.generalisation).strip()
     distance = _DISTANCE.fullmatch(text)
-    if text.lower() not in _WITHHOLD and distance is None:
+    is_none = distance is None or float(distance[1]) == 0
+    if text.lower() not in _WITHHOLD and is_none:
         raise ValueError(f"geoprivacy list {item.name!r}: {path} says {text!r} of {row['scientificName']!r}; "
                          "write a distance such as 10 km, or WITHHOLD")  # fmt: skip
     km = (

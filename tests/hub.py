@@ -486,6 +486,8 @@ class _Handler(BaseHTTPRequestHandler):
     def complete(self, data, oid):
         numbers = [part["partNumber"] for part in json.loads(data)["parts"]]
         whole = b"".join((self.server.objects / f"{oid}.part{n}").read_bytes() for n in numbers)
+        for n in numbers:
+            (self.server.objects / f"{oid}.part{n}").unlink()
         if self.server.put(whole) != oid:
             raise _Answer(400, {"error": "other bytes than announced"})
         return _Answer(200, {})

@@ -54,6 +54,9 @@ class Host:
     n_failed_in_a_row: int = 0
     silent_since: float = 0.0
     n_owed: int = 0  # requests that redirects have sent here and that wait for their turn
+    n_away: int = (
+        0  # those that it has sent elsewhere and that wait there: it is asked for no more meanwhile
+    )
     given_up: str | None = None  # the reason of the rows it is not asked for
     again: list[Try] = field(default_factory=list)
     waits: bool = False  # for one of its requests to end
@@ -88,7 +91,7 @@ class Host:
 
     def has_room(self) -> bool:
         """True when another request may be under way."""
-        return self.n_flying + self.n_owed < int(self.limit) or bool(self.given_up)
+        return self.n_flying + self.n_owed + self.n_away < int(self.limit) or bool(self.given_up)
 
     async def claim(self) -> str | None:
         """Wait for a turn of a request that a redirect has sent here, and take it.

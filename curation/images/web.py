@@ -108,7 +108,8 @@ class Web:
             host.answered(answer.http)
         else:
             host.failed(now)
-        if answer.http in (429, 503) or answer.error in ("timeout", "too_slow"):
+        asked_to_wait = answer.status == "transient" and answer.wait_s > 0
+        if asked_to_wait or answer.http in (429, 503) or answer.error in ("timeout", "too_slow"):
             host.slow_down(now, answer.wait_s)
         if host.given_up:
             self._back(host)
@@ -132,14 +133,18 @@ class Web:
     async def _move(self, visit: _Visit, url: str) -> None:
         """Give the turn at one host back, and wait for one where the redirect leads."""
         name = address.checked(url, self._private).host or ""
-        visit.host.n_flying -= 1
+        origin, visit.host = visit.host, self._host(f"[{name}]" if ":" in name else name)
+        origin.n_flying -= 1
+        origin.n_away += 1
         visit.is_flying = False
-        self._back(visit.host)
-        visit.host = self._host(f"[{name}]" if ":" in name else name)
-        with visit.paused():
-            if given_up := await visit.host.claim():
-                raise _NotAsked(given_up)
-        visit.is_flying = True
+        try:
+            with visit.paused():
+                if given_up := await visit.host.claim():
+                    raise _NotAsked(given_up)
+            visit.is_flying = True
+        finally:
+            origin.n_away -= 1
+            self._back(origin)
 
     def _response(self, url: str) -> Any:
         """The request of an address; Refused when it is not a public web address."""

@@ -11,12 +11,14 @@ Labels come as they were published: a loaded taxonomy resolves them anew, withou
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
 from catalog import schema, sql
+from catalog.artifact import MANIFEST
 
 HUB = "hf://datasets/"
 
@@ -34,11 +36,13 @@ select
   taxonID as taxonKey, case when taxonID is not null then regexp_replace(taxonomy, '^' || source || ':', '') end as checklistKey,
   basisOfRecord, sex, lifeStage, eventDate, recordedBy, decimalLatitude, decimalLongitude,
   coordinateUncertaintyInMeters, countryCode, minimumElevationInMeters, minimumDepthInMeters,
-  dataGeneralizations, informationWithheld, dna_bin, dna_barcode,
+  coalesce(dataGeneralizations, case when regexp_matches(geoprivacy, ':(coarsened|withheld)') then geoprivacy end)
+    as dataGeneralizations, informationWithheld, dna_bin, dna_barcode,
   case when split in ('test', 'unseen') then split end as provider_split,
   license_verbatim, creator, rightsHolder, publisher, datasetKey, datasetName,
   uuid as published_uuid, case when $check_md5 then md5 end as published_md5,
-  case when identifier is null then 'no_identifier' end as reject_reason
+  case when identifier is null then 'no_identifier'
+       when contains(identifier, '[withheld]') then 'identifier_withheld' end as reject_reason
 from row_
 order by archive, source_table, source_row, media_index
 """
@@ -133,7 +137,9 @@ def files(place: str, folder: Path) -> list[Path]:
     path = folder / Path(place).expanduser()
     if path.is_file():
         return [path]
-    found = sorted(path.glob("metadata/*/catalog-*.parquet")) or sorted(
+    manifest = path / MANIFEST
+    shown = json.loads(manifest.read_text())["params"]["release"] if manifest.is_file() else "*"
+    found = sorted(path.glob(f"metadata/{shown}/catalog-*.parquet")) or sorted(
         path.glob("*catalog*.parquet")
     )
     if not found:
@@ -148,16 +154,23 @@ def _from_hub(place: str) -> list[Path]:
 
     repo, _, revision = place.removeprefix(HUB).partition("@")
     try:
-        local = huggingface_hub.snapshot_download(
-            repo, repo_type="dataset", revision=revision or "main",
-            allow_patterns=["metadata/*/catalog-*.parquet", "dataset/catalog.parquet"])  # fmt: skip
+        sha = huggingface_hub.HfApi().dataset_info(repo, revision=revision or "main").sha
+        local = Path(huggingface_hub.snapshot_download(
+            repo, repo_type="dataset", revision=sha, allow_patterns=[MANIFEST, "dataset/catalog.parquet"]))  # fmt: skip
+        if (
+            local / MANIFEST
+        ).is_file():  # others of its folders may be a release that nobody sees yet
+            shown = json.loads((local / MANIFEST).read_text())["params"]["release"]
+            huggingface_hub.snapshot_download(
+                repo, repo_type="dataset", revision=sha, allow_patterns=[f"metadata/{shown}/catalog-*.parquet"])  # fmt: skip
     except (
         huggingface_hub.errors.HfHubHTTPError,
         huggingface_hub.errors.HFValidationError,
     ) as error:
         raise ValueError(f"{place} cannot be read from the Hub: {error}") from error
-    found = sorted(Path(local).glob("metadata/*/catalog-*.parquet")) or sorted(
-        Path(local).glob("dataset/catalog.parquet")
+    shown = "*" if not (local / MANIFEST).is_file() else shown
+    found = sorted(local.glob(f"metadata/{shown}/catalog-*.parquet")) or sorted(
+        local.glob("dataset/catalog.parquet")
     )
     if not found:
         raise ValueError(f"{place} holds no catalogue")

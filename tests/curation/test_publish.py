@@ -159,6 +159,46 @@ def test_a_release_that_was_published_never_changes(hub, root, tmp_path):
     assert code == 2 and "a release never changes" in err and "shard.release" in err
 
 
+def test_an_earlier_release_cannot_come_back_over_a_later_one(hub, root):
+    for view in ("v1", "v2"):
+        assert publish_it(hub, root / "datasets" / view)[0] == 0
+    shown = files(hub)
+    code, _, err = publish_it(hub, root / "datasets" / "v1")
+    assert code == 2 and "has published release v1 before and shows v2 now" in err
+    assert files(hub) == shown, "what was taken down stays down"
+
+
+def test_a_release_whose_tag_was_lost_to_a_kill_gets_it_before_the_next_one(hub, root):
+    assert publish_it(hub, root / "datasets" / "v1")[0] == 0
+    hub.repos[REPO].tags.clear()
+    first = hub.repos[REPO].branches["main"]
+    assert publish_it(hub, root / "datasets" / "v2")[0] == 0
+    assert hub.repos[REPO].tags == {"v1": first, "v2": hub.repos[REPO].branches["main"]}
+
+
+def test_what_an_abandoned_release_left_goes_with_the_next_switch(hub, root):
+    assert publish_it(hub, root / "datasets" / "v1")[0] == 0
+    repo = hub.repos[REPO]
+    lost = {**repo.commit("main").files}
+    lost["data/v9/000/train-000000.parquet"] = next(f for p, f in lost.items() if "train-" in p)
+    hub.add_commit(REPO, "main", "files of v9", "", lost)
+    assert publish_it(hub, root / "datasets" / "v2")[0] == 0
+    assert {p.split("/")[1] for p in files(hub) if p.startswith(("data/", "metadata/"))} == {"v2"}
+
+
+def test_a_hub_that_does_not_answer_is_not_a_hub_without_releases(hub, root):
+    assert publish_it(hub, root / "datasets" / "v1")[0] == 0
+    shown = files(hub)
+    hub.fail("HEAD", "manifest.json", 503, times=50)
+    code, _, err = publish_it(hub, root / "datasets" / "v2")
+    if code:
+        assert "Traceback" not in err and files(hub) == shown
+        hub.faults.clear()
+        assert publish_it(hub, root / "datasets" / "v2")[0] == 0
+    text = hub.bytes_of(hub.repos[REPO].commit("main").files["CHANGES.md"]).decode()
+    assert "## v1" in text and "From v1" in text
+
+
 @pytest.mark.parametrize("xet", [False, True])
 @pytest.mark.parametrize("n_requests", [4, 9, 14])
 def test_a_publisher_that_is_killed_goes_on_to_the_same_result(hub, root, n_requests, xet):
@@ -226,7 +266,7 @@ def altered(root, tmp_path, **columns):
         ({"license": None, "license_status": "unknown", "license_verbatim": None}, "nothing stated"),
         ({"license": None, "license_status": "reserved"}, "under reserved"),
         ({"license": "CC-BY-NC-4.0", "license_status": "nc"}, "--allow-nc"),
-        ({"license": "CC-BY-4.0", "license_status": "open", "attribution": None}, "without a credit line"),
+        ({"license": "CC-BY-4.0", "license_status": "open", "creator": None, "rightsHolder": None}, "without a credit line"),
     ],
 )  # fmt: skip
 def test_what_a_licence_forbids_is_not_published(root, tmp_path, columns, said):

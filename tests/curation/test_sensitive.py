@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import schema
+from catalog import schema, sql
 from curation import build, geoprivacy, recipe, sensitive
 from curation.recipe import SensitiveList
 from tests.drawings import photo
@@ -140,7 +140,9 @@ def test_text_of_protected_rows_loses_coordinates_and_other_text_does_not(guarde
     "text",
     ["-33.8123, 151.1987", "33.8123 S 151.1987 E", "lat: -33.8123 lon: 151.1987", "33°48'44\"S, 151°11'55\"E",
      "33° 48.74' S 151° 11.9' E", "56H LH 33300 58700", "56H 333000 6258700", "SU 1234 5678", "NZ123456",
-     "latitude=-33.8", "48.123456;16.123456"],
+     "latitude=-33.8", "48.123456;16.123456", "decimalLatitude=51.5074", "N51.50740 W0.12780", "S33 52.128 E151 12.558",
+     "33 52 08 S, 151 12 33 E", "33d52m08s S", "img_51.5074_-0.1278.jpg", "51.5074|-0.1278", "51.5074\t-0.1278",
+     "51,5074 / -0,1278", "lat51.5074lon-0.1278", "51.5074&deg;N", "tq3000380001", "UTM 30 699316 5710163"],
 )  # fmt: skip
 def test_coordinates_in_every_usual_writing_are_seen(con, text):
     con.execute(geoprivacy.MACROS)
@@ -168,7 +170,8 @@ def test_text_without_coordinates_stays(con, text):
 @pytest.mark.parametrize(
     ("table", "said"),
     [("name\nx\n", "has no column 'scientificName'"),
-     ("scientificName,generalisation\nA b,roughly\n", "says 'roughly' of 'A b'; write a distance")],
+     ("scientificName,generalisation\nA b,roughly\n", "says 'roughly' of 'A b'; write a distance"),
+     ("scientificName,generalisation\nA b,0 km\n", "write a distance"), ("scientificName\n", "names no species")],
 )  # fmt: skip
 def test_a_list_that_cannot_be_read_is_the_users_error(tmp_path, table, said):
     (tmp_path / "l.csv").write_text(table)
@@ -195,6 +198,57 @@ def test_the_state_lists_of_australia_are_read(real_data):
     assert {e["cell_km"] for _, e in found["QLD"]} == {2.0} and {
         e["cell_km"] for _, e in found["WA-"]
     } == {10.0}
+
+
+@pytest.mark.parametrize(
+    ("listed", "row"),
+    [
+        ("Aquila audax", {"species": "Aquila audax", "verbatimScientificName": "Uroaetus audax"}),
+        ("Aquila audax", {"species": "Aquila audax"}),
+        ("Prasophyllum", {"genus": "Prasophyllum", "verbatimScientificName": "Prasophyllum fuscum"}),
+        ("Chiroptera", {"order": "Chiroptera", "verbatimScientificName": "Myotis macropus"}),
+        ("Falco hypoleucos Gould, 1841", {"verbatimScientificName": "Falco hypoleucos"}),
+        ("Falco hypoleucos", {"verbatimScientificName": "Falco hypoleucos Gould, 1841"}),
+        ("Aquila audax", {"verbatimScientificName": "Aquila  audax"}),
+        ("Aquila audax", {"verbatimScientificName": "Aquila cf. audax"}),
+        ("Aquila audax", {"verbatimScientificName": "Aquila audax fleayi"}),
+        ("Abutilon sp. Hamelin (A.M. Ashby 2196)", {"verbatimScientificName": "Abutilon sp. Hamelin (A.M. Ashby 2196)"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("country", ["AU", "Australia", None])
+def test_without_any_taxonomy_a_list_protects_what_its_names_say(
+    con, tmp_path, listed, row, country
+):
+    row = {
+        "uuid": "u",
+        "lineage": "l",
+        "decimalLatitude": 10.123,
+        "decimalLongitude": 20.456,
+        "countryCode": country,
+        **row,
+    }
+    other = {"uuid": "v", "lineage": "k", "decimalLatitude": 10.123, "decimalLongitude": 20.456,
+             "verbatimScientificName": "Corvus coronoides", "genus": "Corvus", "species": "Corvus coronoides"}  # fmt: skip
+    media, label = tmp_path / "m.parquet", tmp_path / "l.parquet"
+    pq.write_table(pa.Table.from_pylist([row, other], schema=schema.MEDIA.schema), media)
+    pq.write_table(schema.LABEL.empty(), label)
+    (tmp_path / "list.csv").write_text(f'scientificName\n"{listed}"\n')
+    item = SensitiveList("x", "list.csv", country="AU")
+
+    def resolve(_, work):
+        return sql.query(con, "select * from label order by lineage", label=label)
+
+    hit = sensitive.hits(
+        con,
+        [(item, tmp_path / "list.csv")],
+        media_=media,
+        label=label,
+        resolve=resolve,
+        folder=tmp_path,
+    )
+    query = geoprivacy.geoprivacy(con, media=media, policy="sensitive/1", hit=hit)
+    found = {r["uuid"]: r["geoprivacy"] for r in query.table().to_pylist()}
+    assert found == {"u": "sensitive/1:coarsened_10km:x", "v": "sensitive/1:unchanged"}
 
 
 def test_schema_of_hits_is_what_the_policy_reads(con, tmp_path):

@@ -116,3 +116,28 @@ def test_an_answer_of_429_halves_what_a_host_is_asked_at_once():
     for _ in range(64 * 100):
         host.answered(200)
     assert host.limit == 32, "never more than the recipe allows"
+
+
+def test_a_host_that_redirects_everything_to_a_busy_one_leaves_the_others_their_turns(get, server):
+    away = [f"http://a.invalid/far/http:!!b.invalid!ok!{i}" for i in range(8)]
+    kept, server.asked = server.asked, []
+    try:
+        rows = get(*away, *(f"http://c.invalid/ok/{i}" for i in range(20)), n_connections=4, per_host=4,
+                   host_rates={"b.invalid": 5.0})  # fmt: skip
+        asked = [host for host, _ in server.asked]
+    finally:
+        server.asked = kept
+    assert {outcome(row) for row in rows} == {OK}
+    last_c, last_b = (
+        max(i for i, host in enumerate(asked) if host.startswith(f"{n}.")) for n in "cb"
+    )
+    assert last_c < last_b, "nobody waited behind the redirects"
+
+
+def test_a_pause_without_end_is_left_for_another_run_whatever_the_status(get):
+    started = time.monotonic()
+    (row,) = get("/once/500/86400", tries=3)
+    assert (row["status"], row["error"]) == (
+        "transient",
+        "http_500",
+    ) and time.monotonic() - started < 5
