@@ -208,7 +208,7 @@ def _row(
 
 def batch_size(n: int, n_workers: int) -> int:
     """How many of `n` contents make a unit: few enough to keep workers busy, enough to keep files few."""
-    return min(2048, max(32, n // (16 * n_workers)))
+    return min(2048, max(32, n // (24 * n_workers)))
 
 
 def batches(contents: Iterable[Content], size: int) -> Iterator[tuple[Content, ...]]:
