@@ -217,4 +217,12 @@ def readable_errors(repo: str) -> Iterator[None]:
         if status in (401, 403, 404):
             raise ValueError(f"the Hub refuses {repo} (status {status}): check its name, and that the token of "
                              "`hf auth login` or HF_TOKEN may write there") from None  # fmt: skip
+        raise ValueError(
+            f"the Hub stumbled (status {status}); run the same command again"
+        ) from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0].startswith(("httpx", "httpcore")):
+            raise ValueError(
+                f"the Hub cannot be reached: {error}; run the same command again"
+            ) from error
         raise

@@ -237,6 +237,12 @@ def test_a_token_that_is_refused_is_said_before_anything_is_sent(hub, root):
     assert not hub.repos and "Traceback" not in err
 
 
+def test_a_hub_that_is_not_there_is_said(hub, root):
+    hub.url = "http://127.0.0.1:9"
+    code, _, err = publish_it(hub, root / "datasets" / "v1", "--dry-run")
+    assert code == 2 and "cannot be reached" in err and "Traceback" not in err
+
+
 def altered(root, tmp_path, **columns):
     """The dataset v1 with columns of its first data file replaced, its manifest in agreement."""
     import shutil
