@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2  # huggingface_hub's own transport: what it raises when there is no Hub
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import (
@@ -81,11 +82,21 @@ class Repository:
                 )
         if shown is not None and shown["params"]["release"] == made.name:
             return head
+        if shown is None:
+            self._check_empty(made, head)
         if tagged is not None:
             other = "nothing" if shown is None else shown["params"]["release"]
             raise ValueError(f"{self.repo} has published release {made.name} before and shows {other} now: a reader "
                              f"finds it under its tag; build a new release to replace {other}")  # fmt: skip
         return None
+
+    def _check_empty(self, made: Release, commit: str) -> None:
+        """ValueError where a repository without a release holds more than a stopped run of this one left."""
+        ours = (*made.folders, ".gitattributes", "README.md")
+        foreign = [path for path in self._paths(commit) if not path.startswith(ours)]
+        if foreign:
+            raise ValueError(f"{self.repo} holds {foreign[0]}, which is no part of this release; choose another "
+                             "repository, or empty this one")  # fmt: skip
 
     def send(self, made: Release) -> None:
         """The files of the release, where nothing names them yet."""
@@ -108,35 +119,29 @@ class Repository:
         if before is not None and before["params"]["release"] != made.name:
             old = before["params"]["release"]
             self.tag(old, self._switched(old) or head)
-        operations: list[Any] = [
-            CommitOperationAdd(name, made.dir / name)
-            for name in BESIDE[1:]
-            if (made.dir / name).exists()
-        ]
+        table = work / "changes-000000.parquet"
+        text = self._changes(made, before, head, table)
+        added = self._shown(made, text, table)
+        kept = {*made.files, *(one.path_in_repo for one in added)}
+        done = self.api.create_commit(
+            self.repo, [*added, *_removed(set(there) - kept, made)], repo_type="dataset",
+            commit_message=_title(made.name), parent_commit=head)  # fmt: skip
+        return str(done.oid)
+
+    def _shown(self, made: Release, text: str, table: Path) -> list[CommitOperationAdd]:
+        """What a reader meets first: the card, which names this repository, the manifest, the changes."""
         card = (made.dir / BESIDE[0]).read_text(encoding="utf-8")
         named = card.replace(f'load_dataset("{made.manifest["params"]["name"]}")  # or the path of this folder',
                              f'load_dataset("{self.repo}")')  # fmt: skip
-        operations.append(CommitOperationAdd(BESIDE[0], named.encode()))
-        table = work / "changes-000000.parquet"
-        text = self._changes(made, before, head, work, table)
-        operations.append(CommitOperationAdd(CHANGES_FILE, text.encode()))
-        kept = {*made.files, *(o.path_in_repo for o in operations)}
-        if table.exists():
-            operations.append(CommitOperationAdd(f"{made.folders[1]}{table.name}", table))
-            kept.add(operations[-1].path_in_repo)
-        left = {
-            path for path in there if path.startswith(("data/", "metadata/")) or path in BESIDE
-        } - kept
-        others = {"/".join(path.split("/")[:2]) + "/" for path in left if path.count("/") > 1}
-        folders = sorted(others - set(made.folders))
-        operations += [CommitOperationDelete(folder, is_folder=True) for folder in folders]
-        operations += [
-            CommitOperationDelete(p) for p in sorted(left) if not p.startswith(tuple(folders))
+        beside = [name for name in BESIDE[1:] if (made.dir / name).exists()]
+        added = [CommitOperationAdd(name, made.dir / name) for name in beside]
+        added += [
+            CommitOperationAdd(BESIDE[0], named.encode()),
+            CommitOperationAdd(CHANGES_FILE, text.encode()),
         ]
-        done = self.api.create_commit(
-            self.repo, operations, repo_type="dataset", commit_message=_title(made.name),
-            parent_commit=head)  # fmt: skip
-        return str(done.oid)
+        if table.exists():
+            added.append(CommitOperationAdd(f"{made.folders[1]}{table.name}", table))
+        return added
 
     def tag(self, name: str, commit: str) -> None:
         """Tag a commit; a tag that is there stays."""
@@ -168,7 +173,12 @@ class Repository:
             raise
         except EntryNotFoundError:
             return None
-        return dict(json.loads(Path(path).read_text()))
+        try:
+            found = json.loads(Path(path).read_text())
+        except ValueError:  # somebody else's
+            return None
+        is_ours = isinstance(found, dict) and found.get("stage") == "shard"
+        return dict(found) if is_ours else None
 
     def _paths(self, commit: str) -> dict[str, str | None]:
         """The files of a commit, with their sha256 where they lie in LFS."""
@@ -178,9 +188,7 @@ class Repository:
         return {item.path: item.lfs.sha256 if item.lfs else None for item in listed
                 if isinstance(item, huggingface_hub.RepoFile)}  # fmt: skip
 
-    def _changes(
-        self, made: Release, before: dict[str, Any] | None, head: str, work: Path, table: Path
-    ) -> str:
+    def _changes(self, made: Release, before: dict[str, Any] | None, head: str, table: Path) -> str:
         """The text of CHANGES.md: this release, then what was there."""
         n_images = made.manifest["counts"]["rows"]
         if before is None or before["params"]["release"] == made.name:
@@ -191,10 +199,25 @@ class Repository:
             self.repo, repo_type="dataset", revision=head, allow_patterns=wanted))  # fmt: skip
         told = changes(sql.connect(), old=sorted((was / "metadata" / old).glob("catalog-*.parquet")),
                        new=made.tables("catalog"), rejects=made.tables("rejects"), to=table)  # fmt: skip
-        rest = (was / CHANGES_FILE).read_text(encoding="utf-8").partition("\n\n")[2]
+        told_before = was / CHANGES_FILE
+        rest = (
+            told_before.read_text(encoding="utf-8").partition("\n\n")[2]
+            if told_before.exists()
+            else ""
+        )
         return (
             f"# Changes\n\n## {made.name}\n\nFrom {old}:\n\n{told}- {n_images:,} pictures\n\n{rest}"
         )
+
+
+def _removed(left: set[str], made: Release) -> list[CommitOperationDelete]:
+    """What of `left` belongs to no release any more: folders of others whole, strays one by one."""
+    ours = {path for path in left if path.startswith(("data/", "metadata/")) or path in BESIDE}
+    tops = {"/".join(path.split("/")[:2]) + "/" for path in ours if path.count("/") > 1}
+    folders = sorted(tops - set(made.folders))
+    strays = sorted(path for path in ours if not path.startswith(tuple(folders)))
+    return [*(CommitOperationDelete(folder, is_folder=True) for folder in folders),
+            *(CommitOperationDelete(path) for path in strays)]  # fmt: skip
 
 
 def _title(name: str) -> str:
@@ -216,13 +239,11 @@ def readable_errors(repo: str) -> Iterator[None]:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403, 404):
             raise ValueError(f"the Hub refuses {repo} (status {status}): check its name, and that the token of "
-                             "`hf auth login` or HF_TOKEN may write there") from None  # fmt: skip
+                             "`hf auth login` or HF_TOKEN may do so") from None  # fmt: skip
         raise ValueError(
             f"the Hub stumbled (status {status}); run the same command again"
         ) from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0].startswith(("httpx", "httpcore")):
-            raise ValueError(
-                f"the Hub cannot be reached: {error}; run the same command again"
-            ) from error
-        raise
+    except httpx2.TransportError as error:
+        raise ValueError(
+            f"the Hub cannot be reached: {error}; run the same command again"
+        ) from error

@@ -137,8 +137,7 @@ def files(place: str, folder: Path) -> list[Path]:
     path = folder / Path(place).expanduser()
     if path.is_file():
         return [path]
-    manifest = path / MANIFEST
-    shown = json.loads(manifest.read_text())["params"]["release"] if manifest.is_file() else "*"
+    shown = _release(path)
     found = sorted(path.glob(f"metadata/{shown}/catalog-*.parquet")) or sorted(
         path.glob("*catalog*.parquet")
     )
@@ -150,31 +149,36 @@ def files(place: str, folder: Path) -> list[Path]:
 
 
 def _from_hub(place: str) -> list[Path]:
-    import huggingface_hub
+    from huggingface_hub import HfApi, snapshot_download
+
+    from curation import hub
 
     repo, _, revision = place.removeprefix(HUB).partition("@")
-    try:
-        sha = huggingface_hub.HfApi().dataset_info(repo, revision=revision or "main").sha
-        local = Path(huggingface_hub.snapshot_download(
-            repo, repo_type="dataset", revision=sha, allow_patterns=[MANIFEST, "dataset/catalog.parquet"]))  # fmt: skip
-        if (
-            local / MANIFEST
-        ).is_file():  # others of its folders may be a release that nobody sees yet
-            shown = json.loads((local / MANIFEST).read_text())["params"]["release"]
-            huggingface_hub.snapshot_download(
-                repo, repo_type="dataset", revision=sha, allow_patterns=[f"metadata/{shown}/catalog-*.parquet"])  # fmt: skip
-    except (
-        huggingface_hub.errors.HfHubHTTPError,
-        huggingface_hub.errors.HFValidationError,
-    ) as error:
-        raise ValueError(f"{place} cannot be read from the Hub: {error}") from error
-    shown = "*" if not (local / MANIFEST).is_file() else shown
+    with hub.readable_errors(repo):
+        sha = HfApi().dataset_info(repo, revision=revision or "main").sha
+
+        def got(*patterns: str) -> Path:
+            return Path(
+                snapshot_download(
+                    repo, repo_type="dataset", revision=sha, allow_patterns=list(patterns)
+                )
+            )
+
+        local = got(MANIFEST, "dataset/catalog.parquet")
+        shown = _release(local)  # others of its folders may be a release that nobody sees yet
+        got(f"metadata/{shown}/catalog-*.parquet")
     found = sorted(local.glob(f"metadata/{shown}/catalog-*.parquet")) or sorted(
         local.glob("dataset/catalog.parquet")
     )
     if not found:
         raise ValueError(f"{place} holds no catalogue")
     return found
+
+
+def _release(folder: Path) -> str:
+    """The release that a dataset folder shows; any, where it has no manifest."""
+    path = folder / MANIFEST
+    return str(json.loads(path.read_text())["params"]["release"]) if path.is_file() else "*"
 
 
 def _no_provenance(work_dir: Path) -> Path:

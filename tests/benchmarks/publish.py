@@ -9,7 +9,6 @@ no last commit. Limit: none. The first picture is timed from the call of `load_d
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -119,20 +118,12 @@ def _releases(root: Path, n_pictures: int) -> tuple[Path, Path, bool]:
 
 
 def _client(hub: Hub, xet: bool, *args: str) -> Any:
-    done = subprocess.run([sys.executable, *args], cwd=ROOT, env=_env(hub, xet), text=True, capture_output=True,
+    done = subprocess.run([sys.executable, *args], cwd=ROOT, env=hub.env(xet), text=True, capture_output=True,
                           check=False)  # fmt: skip
     if done.returncode:
         sys.stderr.write(done.stderr)
         raise RuntimeError("a client of the hub failed")
     return done
-
-
-def _env(hub: Hub, xet: bool) -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {
-        "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(hub.objects.parent / "home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        "HF_XET_TELEMETRY_ENABLED": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1",
-        "HF_HUB_DISABLE_XET": "0" if xet else "1"}  # fmt: skip
 
 
 def _publish(hub: Hub, folder: Path, xet: bool) -> None:
@@ -155,7 +146,7 @@ def _killed(hub: Hub, folder: Path, xet: bool, n_requests: float) -> None:
     """Publish, and end it hard once the hub has been asked so often."""
     before = len(hub.asked)
     running = subprocess.Popen([sys.executable, "-m", "curation.publish", str(folder), "--repo", REPO], cwd=ROOT,
-                               env=_env(hub, xet), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+                               env=hub.env(xet), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     while len(hub.asked) - before < n_requests and running.poll() is None:
         time.sleep(0.0005)
     running.send_signal(signal.SIGKILL)

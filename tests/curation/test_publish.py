@@ -1,7 +1,6 @@
 """A dataset goes up whole or not at all, once, with what its licences allow; and the real clients load it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -44,12 +43,7 @@ def hub(tmp_path):
 
 def client(hub, *args, xet=False, token=TOKEN, start=False):
     """Run Python with the environment of a client of the hub."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {
-        "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HOME": str(hub.objects.parent / "home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        "HF_XET_TELEMETRY_ENABLED": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1",
-        "HF_HUB_DISABLE_XET": "0" if xet else "1"}  # fmt: skip
-    running = subprocess.Popen([sys.executable, *args], cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE,
+    running = subprocess.Popen([sys.executable, *args], cwd=ROOT, env=hub.env(xet, token), text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)  # fmt: skip
     if start:
         return running
@@ -233,8 +227,54 @@ def test_a_hub_that_stumbles_is_asked_again(hub, root, status):
 
 def test_a_token_that_is_refused_is_said_before_anything_is_sent(hub, root):
     code, out, err = publish_it(hub, root / "datasets" / "v1", token="hf_wrong")
-    assert code == 2 and "may write there" in err and "hf_wrong" not in out + err
+    assert code == 2 and "HF_TOKEN may do so" in err and "hf_wrong" not in out + err
     assert not hub.repos and "Traceback" not in err
+
+
+def test_a_repository_that_holds_something_else_is_left_alone(hub, root):
+    assert publish_it(hub, root / "datasets" / "v1")[0] == 0
+    other = {p: f for p, f in hub.repos[REPO].commit("main").files.items() if p.startswith("data/")}
+    moved = {p.replace("/v1/", "/mine/"): f for p, f in other.items()}
+    for name, foreign in (
+        ("org/a", moved),
+        ("org/b", {**moved, "manifest.json": next(iter(other.values()))}),
+    ):
+        code, _, err = client(
+            hub,
+            "-c",
+            f"import huggingface_hub as h; h.HfApi().create_repo({name!r}, repo_type='dataset')",
+        )
+        assert code == 0, err
+        hub.add_commit(name, "main", "mine", "", foreign)
+        code, _, err = publish_it(hub, root / "datasets" / "v1", repo=name)
+        assert code == 2 and "holds" in err and "choose another repository" in err
+        assert set(files(hub, name)) == set(foreign)
+
+
+@pytest.mark.parametrize("xet", [False, True])
+def test_a_published_catalogue_is_a_source_by_its_name(hub, root, xet):
+    assert publish_it(hub, root / "datasets" / "v1", xet=xet)[0] == 0
+    first = root / "datasets/v1/metadata/v1/catalog-000000.parquet"
+    assert publish_it(hub, root / "datasets" / "v2", xet=xet)[0] == 0
+    for place, view in (("org/tree@v1", "v1"), ("org/tree", "v2")):
+        code = ("from pathlib import Path; from curation.sources.published import files;"
+                f"(p,) = files('hf://datasets/{place}', Path()); print(p)")  # fmt: skip
+        done, out, err = client(hub, "-c", code, xet=xet)
+        assert done == 0, err
+        found = Path(out.strip())
+        assert (
+            found.read_bytes()
+            == (root / f"datasets/{view}/metadata/{view}" / first.name).read_bytes()
+        )
+
+
+def test_a_source_on_a_hub_that_refuses_or_is_away_says_so(hub, root):
+    code = "from pathlib import Path; from curation.sources.published import files; files('hf://datasets/org/nothing', Path())"
+    _, _, err = client(hub, "-c", code)
+    assert "ValueError: the Hub refuses org/nothing" in err
+    hub.url = "http://127.0.0.1:9"
+    _, _, err = client(hub, "-c", code)
+    assert "ValueError: the Hub cannot be reached" in err
 
 
 def test_a_hub_that_is_not_there_is_said(hub, root):
