@@ -106,7 +106,7 @@ class Leader(Closing[Any]):
 
     def _from_others(self) -> Iterator[Any]:
         for rank in range(1, self._place.world):
-            for path in sorted((self._dir / str(rank)).glob("*.receipt.json")):
+            for path in sorted((self._dir / str(rank)).glob("[0-9]*.receipt.json")):
                 unit = self._away.pop(_number_of(path), None)
                 answer = json.loads(path.read_text())
                 path.unlink()
@@ -221,7 +221,7 @@ class _Crew:
     def turn(self) -> tuple[int, int]:
         """Take the units that have come, hand in the receipts that are there; how many moved, and receipts."""
         n_taken = n_done = 0
-        for path in sorted(self._dir.glob("*.unit.json")):
+        for path in sorted(self._dir.glob("[0-9]*.unit.json")):
             number = _number_of(path)
             if number in self._taken:
                 continue

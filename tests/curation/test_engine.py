@@ -228,6 +228,20 @@ def test_a_rank_that_is_killed_costs_time_only(serial_build, tmp_path):
     assert digests(tmp_path / "r") == serial_build
 
 
+def test_a_rank_does_not_read_what_the_leader_is_still_writing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_JOB_ID", "5")
+    leader = engine_slurm.Leader(render.render_unit, 1, tmp_path)
+    (folder,) = (tmp_path / "units" / "5").glob("*/1")
+    for kind in ("unit", "receipt"):
+        (folder / f".tmp-1-2-00000001.{kind}.json").write_text('{"half')
+    crew = engine_slurm._Crew("run", folder, 1)
+    assert crew.turn() == (0, 0) and list(leader.finished(False)) == []
+    crew.close()
+    leader.close()
+
+
 def test_a_job_that_is_requeued_under_its_number_heeds_nothing_of_the_run_before(
     serial_build, tmp_path
 ):
