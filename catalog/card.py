@@ -6,42 +6,52 @@ from the schema.
 
 from __future__ import annotations
 
-import io
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
-from PIL import Image
 
-from catalog import schema, sql, stats
+from catalog import cite, croissant, figures, schema, stats
 from catalog.load import features
 
-SHEET_COLUMNS, SHEET_ROWS, TILE_PX = 8, 5, 160
+SHEET_FILE, TAIL_FILE = "contact_sheet.jpg", "long_tail.png"
+MOST = 30  # rows of a table of counts
 _METADATA = {"catalog": schema.CATALOG, "taxa": schema.TAXA, "rejects": schema.REJECTS}
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
 
 def describe(
-    con: duckdb.DuckDBPyConnection,
-    folder: Path,
-    *,
-    name: str,
-    title: str,
-    licence: str,
-    release: str,
-) -> None:
-    """Write README.md and contact_sheet.jpg into a finished dataset folder."""
-    numbers = stats.statistics(con, folder, release)
-    front = front_matter(folder, title=title, licence=licence, release=release)
-    sheet = contact_sheet(con, folder / "metadata" / release)
+    con: duckdb.DuckDBPyConnection, folder: Path, *, name: str, title: str, licence: str, release: str,
+    authors: Sequence[str] = (), cited: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """Write what describes a finished dataset folder: README.md, its figures, CITATION.cff, croissant.json.
+
+    `cited` maps the name of a source or taxonomy to its citation.
+    """
+    numbers, sources = stats.Numbers(con, folder, release), dict(cited or {})
+    lines = stats.limits(numbers)
+    shown = {}
+    sheet = figures.contact_sheet(con, folder / "metadata" / release)
     if sheet is not None:
-        sheet.save(folder / "contact_sheet.jpg", "JPEG", quality=85)
-    body = _body(numbers, name=name, title=title, with_sheet=sheet is not None)
+        sheet.save(folder / SHEET_FILE, "JPEG", quality=85)
+        shown[SHEET_FILE] = "pictures of the dataset"
+    if tail := numbers.facet("species_at"):
+        figures.long_tail(tail, folder / TAIL_FILE)
+        shown[TAIL_FILE] = "pictures per species, by rank"
+    front = front_matter(folder, title=title, licence=licence, release=release)
+    body = _body(numbers, lines, name=name, title=title, cited=sources, figures=shown)
     (folder / "README.md").write_text(f"---\n{front}---\n\n{body}", encoding="utf-8")
+    cite.cff(folder, title=title, release=release, licence=licence, authors=authors, cited=sources)
+    collected = "; ".join(
+        f"{row['n_images']:,} pictures from {row['value']}" for row in numbers.facet("source")
+    )
+    croissant.write(folder, name=name, title=title, release=release, licence=licence, authors=authors, limits=lines,
+                    collected=collected)  # fmt: skip
 
 
 def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str:
@@ -85,66 +95,21 @@ def _info(
             "download_size": n_bytes, "dataset_size": n_bytes}  # fmt: skip
 
 
-SHEET_SQL = """
-with taxon as (             -- one picture of each
-  select kingdom, family, canonicalName, min(uuid) as uuid
-  from catalog semi join thumbnails using (uuid) group by kingdom, family, canonicalName
-),
-numbered as (
-  select uuid, row_number() over (order by kingdom, family, canonicalName, uuid) - 1 as place,
-    count(*) over () as n_taxa
-  from taxon
-),
-chosen as (
-  select uuid, place from numbered
-  where place * least($n_tiles, n_taxa) // n_taxa
-     <> (place - 1) * least($n_tiles, n_taxa) // n_taxa or place = 0
-)
-select filename, file_row_number from thumbnails join chosen using (uuid) order by place
-"""
-
-
-def contact_sheet(con: duckdb.DuckDBPyConnection, meta_dir: Path) -> Image.Image | None:
-    """Thumbnails spread over the tree: 8 × 5 tiles of 160 px, or None where there are none."""
-    thumbnails = sql.Placed(sorted(meta_dir.glob("thumbnails-*.parquet")))
-    if not thumbnails.paths:
-        return None
-    chosen = sql.query(con, SHEET_SQL, {"n_tiles": SHEET_COLUMNS * SHEET_ROWS}, thumbnails=thumbnails,
-                       catalog=sorted(meta_dir.glob("catalog-*.parquet"))).rows()  # fmt: skip
-    n_rows = -(-len(chosen) // SHEET_COLUMNS)
-    sheet = Image.new("RGB", (SHEET_COLUMNS * TILE_PX, n_rows * TILE_PX), "white")
-    for i, (name, row) in enumerate(chosen):
-        tile = Image.open(io.BytesIO(_thumbnail(Path(name), row))).convert("RGB")
-        side = min(tile.size)
-        left, top = (tile.width - side) // 2, (tile.height - side) // 2
-        square = tile.crop((left, top, left + side, top + side)).resize((TILE_PX - 4, TILE_PX - 4))
-        sheet.paste(square, (i % SHEET_COLUMNS * TILE_PX + 2, i // SHEET_COLUMNS * TILE_PX + 2))
-    return sheet
-
-
-def _thumbnail(path: Path, row: int) -> bytes:
-    reader = pq.ParquetFile(path)
-    for group in range(reader.num_row_groups):
-        n_rows = reader.metadata.row_group(group).num_rows
-        if row < n_rows:
-            data: bytes = reader.read_row_group(group, ["thumbnail"])["thumbnail"][row].as_py()[
-                "bytes"
-            ]
-            return data
-        row -= n_rows
-    raise IndexError(f"{path} has no such row")
-
-
 def _body(
-    numbers: dict[str, list[dict[str, Any]]], *, name: str, title: str, with_sheet: bool
-) -> str:
-    ranks = numbers["ranks"][0] if numbers["ranks"] else {"n_images": 0}
+    numbers: stats.Numbers, lines: Sequence[str], *, name: str, title: str, cited: Mapping[str, str],
+    figures: Mapping[str, str],
+) -> str:  # fmt: skip
+    taxa = numbers.taxa()
+
+    def n(rank: str) -> int:
+        return int(taxa[rank]["n_taxa"]) if rank in taxa else 0
+
+    n_open = sum(row["n_open"] for row in numbers.facet("source"))
     parts = [f"# {_plain(title)}\n"]
-    if with_sheet:
-        parts.append("![pictures of the dataset](contact_sheet.jpg)\n")
+    parts += [f"![{text}]({file})\n" for file, text in figures.items() if file == SHEET_FILE]
     parts.append(
-        f"{ranks['n_images']:,} pictures with pixels, {ranks.get('n_species', 0):,} species, "
-        f"{ranks.get('n_genera', 0):,} genera, {ranks.get('n_families', 0):,} families. "
+        f"{n_open:,} pictures with pixels; {n('species'):,} species, {n('genus'):,} genera, {n('family'):,} "
+        "families in the catalogue. "
         "Every picture keeps its own licence and credit line (`license`, `attribution`); rows that "
         "may not be shipped stay in the config `catalog` with their address, and every row left out "
         "is in `rejects` with its reason. The licence in the head of this card is that of the compilation "
@@ -152,24 +117,64 @@ def _body(
     )
     parts.append('```python\nfrom datasets import load_dataset\n\n'
                  f'data = load_dataset("{name}")  # or the path of this folder\n```\n')  # fmt: skip
-    for heading, key in (("Splits", "splits"), ("Sources", "sources"), ("Kingdoms", "kingdoms"),
-                         ("Licences", "licences"), ("Labels, by the rule that settled them", "rules"),
-                         ("Names read otherwise than their provider reads them", "conflicts"),
-                         ("Coordinates, by what the policy did to them", "coordinates"),
-                         ("Left out, and why", "rejects")):  # fmt: skip
-        parts.append(f"## {heading}\n\n{_table(numbers[key])}\n")
+    parts.append("## Known limits\n\n" + "".join(f"- {_plain(line)}\n" for line in lines))
+    for heading, facet, head in _SECTIONS:
+        parts.append(f"## {heading}\n\n{_table(_counted(numbers.facet(facet), head))}")
+    completeness = [{"labelled to": rank, "pictures": taxa[rank]["n_images"], "with pixels": taxa[rank]["n_open"],
+                     "taxa": taxa[rank]["n_taxa"]} for rank in schema.RANKS if rank in taxa]  # fmt: skip
+    parts.append(f"## Label completeness\n\n{_table(completeness)}")
+    for facet in numbers.lists():
+        rows = [{"category": row["value"], "species listed": row["n_listed"], "of them with pixels": row["n_taxa"],
+                 "percent": f"{100 * row['n_taxa'] / row['n_listed']:.1f}", "pictures with pixels": row["n_open"]}
+                for row in numbers.facet(facet)]  # fmt: skip
+        parts.append(f"## Coverage of the {_plain(facet)}\n\n{_table(rows)}")
+    parts += [
+        f"## The long tail\n\n![{text}]({file})\n"
+        for file, text in figures.items()
+        if file == TAIL_FILE
+    ]
+    parts.append(
+        f"## Names read otherwise than their provider reads them\n\n{_table(numbers.conflicts())}"
+    )
+    parts.append(f"## Left out, and why\n\n{_table(numbers.rejects())}")
     parts.append(
         "Splits: groups of pictures (one organism, burst or near duplicate) never cross; `unseen` "
-        "holds whole genera that are in no other split by their own groups. `image_type`, "
-        "`museum_label`, `museum_score`, `animal_score` and `face_score` are null in this release: "
-        "the filters that fill them are not part of it yet.\n"
+        "holds whole genera that are in no other split by their own groups.\n"
     )
+    parts.append(_citing(title, cited))
     fields = [schema.FIELDS[n] for n in schema.DATA.columns]
     rows = [{"field": f"`{f.name}`", "type": "image" if f.name == "image" else str(f.type),
              "unit": f.unit or "", "meaning": f.meaning, "term": f.term or "",
              "TreeOfLife-200M": f"`{f.tol200m}`" if f.tol200m else ""} for f in fields]  # fmt: skip
-    parts.append(f"## Fields\n\n{_table(rows, is_ours=True)}\n")
+    parts.append(f"## Fields\n\n{_table(rows, is_ours=True)}")
     return "\n".join(parts)
+
+
+_SECTIONS = (
+    ("Splits", "split", "split"), ("Sources", "source", "source"), ("Kinds of record", "basisOfRecord", "basisOfRecord"),
+    ("Image types", "image_type", "image_type"), ("Kingdoms", "kingdom", "kingdom"),
+    ("Countries", "countryCode", "countryCode"), ("Years", "year", "year"), ("Licences", "license", "license"),
+    ("What licences allow", "license_status", "license_status"),
+    ("Labels, by the rule that settled them", "match_rule", "match_rule"), ("Ranks of labels", "taxonRank", "taxonRank"),
+    ("Coordinates, by what the policy did to them", "geoprivacy", "geoprivacy"),
+)  # fmt: skip
+
+
+def _counted(rows: Sequence[dict[str, Any]], head: str) -> list[dict[str, Any]]:
+    """Rows of a facet for people; what is beyond the first MOST of them in one line."""
+    shown = [{head: "not stated" if row["value"] is None else row["value"], "pictures with pixels": row["n_open"],
+              "in the catalogue": row["n_images"], "species": row["n_taxa"]} for row in rows[:MOST]]  # fmt: skip
+    if rest := rows[MOST:]:
+        shown.append({head: f"{len(rest):,} others", "pictures with pixels": sum(r["n_open"] for r in rest),
+                      "in the catalogue": sum(r["n_images"] for r in rest), "species": ""})  # fmt: skip
+    return shown
+
+
+def _citing(title: str, cited: Mapping[str, str]) -> str:
+    lines = [f"Cite {_plain(title)} (`CITATION.cff`), the datasets in `citations.csv` (ready for a GBIF derived "
+             "dataset), the licence and credit line of every picture you show, and these sources:\n"]  # fmt: skip
+    lines += [f"- {_plain(name)}: {_plain(text)}" for name, text in cited.items()]
+    return "## How to cite\n\n" + "\n".join(lines) + "\n"
 
 
 def _table(rows: list[dict[str, Any]], *, is_ours: bool = False) -> str:

@@ -111,6 +111,16 @@ REASONS = {
     "duplicate_mirror": "another picture is its mirror image (score: bits, after turning)",
     "duplicate_border": "another picture is the same inside its border, where captions stand (score: bits)",
 }  # fmt: skip
+RULES = {  # what settled a label: `match_rule`
+    "exact": "an accepted name is spelt just so, and the stated ranks agree",
+    "synonym": "the name is a synonym; the label is the accepted name it stands for",
+    "key": "the provider's own key leads to this taxon",
+    "variant": "a name that differs in ending or spelling as the codes allow",
+    "fuzzy": "a name a letter or two away, in the stated lineage",
+    "higher_rank": "the name itself is not certain or not known; the label is the nearest higher taxon that is",
+    "provider": "no loaded taxonomy covers it; the label is the provider's own reading",
+    "unresolved": "no label could be given",
+}  # fmt: skip
 _PATTERNS = (
     (re.compile("http_[0-9]{3}"), "the server answered with this status"),
     (re.compile("review_.+", re.DOTALL), "the provider's review left the box in this state"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 VERSION = "1"
+THUMBNAILS_PER_FILE = 100_000  # so that a position leads to a file
 NS = uuid.UUID("a3c1f0c2-7a55-5c39-9d0e-6f6d1c8e2b40")  # namespace of picture ids: frozen for ever
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
@@ -185,6 +186,20 @@ _FIELDS = (
     Field("placeholder", BOOL, "true when its server shows the same picture under many names"),
     Field("host", STR, "server the address belongs to"),
     Field("n_urls", I64, "addresses"),
+    Field("example", STR, "uuid of a picture of the taxon whose pixels are in the data"),
+    Field("name", STR, "name that leads to a taxon"),
+    Field("name_kind", STR, "accepted, synonym, vernacular, or verbatim (as a provider wrote it)"),
+    Field("search_key", STR, "name in lower case without accents"),
+    Field("key", STR, "uuid of a picture, of its group, or of the picture kept in its place"),
+    Field("catalog_row", I64, "where it stands in the catalogue, from 0 over all its files"),
+    Field("thumbnail_row", I64, "where it stands among the thumbnails, from 0 over all their files"),
+    Field("rejects_row", I64, "where it stands among the rejects, from 0"),
+    Field("facet", STR, "what is counted by: source, license, kingdom, year, reject_reason, …"),
+    Field("value", STR, "value of the facet; null: unknown"),
+    Field("n_taxa", I64, "number of species (of the facet taxa: of taxa of that rank)"),
+    Field("n_listed", I64, "number of species that a list names"),
+    Field("list", STR, "name of a list of species, as the recipe gives it"),
+    Field("category", STR, "what the list says of the species, such as an IUCN category"),
     Field("thumbnail", IMAGE, "the picture, its long side 128 to 255 px"),
     Field("keep", BOOL, "true when the picture enters the data"),
     Field("redistributable", BOOL, "true when its pixels may be published"),
@@ -198,8 +213,8 @@ _FIELDS = (
     Field("our_family", STR, "family as we read it"),
     Field("our_species", STR, "species as we read it"),
     Field("n_rows", I64, "number of media rows"),
-    Field("n_images", I64, "number of pictures kept"),
-    Field("n_open", I64, "number of those that may be redistributed"),
+    Field("n_images", I64, "number of pictures in the catalogue (of rejects: rows)"),
+    Field("n_open", I64, "number of those whose pixels are in the data"),
 )  # fmt: skip
 FIELDS = {field.name: field for field in _FIELDS}
 assert len(FIELDS) == len(_FIELDS), "a field is declared twice"
@@ -282,13 +297,23 @@ VERDICT = _table("verdict", "media row", _ROW,
                  "reject_stage reject_reason reject_score duplicate_of")  # fmt: skip
 DATA = _table("data", "picture that may be redistributed, with its pixels", "uuid", _DATA)
 CATALOG = _table("catalog", "picture known to the dataset, without pixels", "uuid",
-                 _DATA.replace("image image_md5 width height ", "") + " redistributable")  # fmt: skip
+                 _DATA.replace("image image_md5 width height ", "") + " redistributable keep")  # fmt: skip
 REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
                  f"uuid {_ROW} source source_id identifier verbatimScientificName license "
                  "license_status license_verbatim reject_stage reject_reason reject_score "
                  "duplicate_of")  # fmt: skip
 TAXA = _table("taxa", "accepted taxon with pictures", "taxonomy taxonID canonicalName",
-              f"{_TAXON} vernacularName taxonID taxonomy n_images n_open")  # fmt: skip
+              f"{_TAXON} vernacularName taxonID taxonomy n_images n_open example thumbnail_row")  # fmt: skip
+NAMES = _table("names", "name under which a taxon with pictures is found",
+               f"search_key name name_kind language {_LINEAGE} canonicalName taxonRank",
+               f"search_key name name_kind language taxonRank canonicalName {_LINEAGE} n_images n_open"
+               )  # fmt: skip
+LOOKUP = _table("lookup", "picture under its uuid, its group's, or that of the one kept in its place",
+                "key catalog_row rejects_row", "key catalog_row thumbnail_row rejects_row")  # fmt: skip
+STATISTICS = _table("statistics", "value of a facet", "facet value",
+                    "facet value n_images n_open n_taxa n_listed")  # fmt: skip
+LISTED = _table("listed", "species that a list names, as our taxonomies read it", "list verbatimScientificName category",
+                f"list category verbatimScientificName {_TAXON} {_MATCH}")  # fmt: skip
 LINK_HEALTH = _table("link_health", "server × outcome", "host status error http_status",
                      "host status error http_status n_urls n_bytes")  # fmt: skip
 THUMBNAILS = _table("thumbnails", "picture whose pixels may be published", "uuid", "uuid thumbnail")
@@ -302,5 +327,5 @@ CHANGES = _table(
 TABLES = {
     table.name: table
     for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
-                  DATA, CATALOG, REJECTS, TAXA, LINK_HEALTH, THUMBNAILS, CONFLICTS, CHANGES)
+                  DATA, CATALOG, REJECTS, TAXA, NAMES, LOOKUP, STATISTICS, LISTED, LINK_HEALTH, THUMBNAILS, CONFLICTS, CHANGES)
 }  # fmt: skip

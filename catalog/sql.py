@@ -147,6 +147,13 @@ def query(
     return Query(con, sql, inputs, params or {})
 
 
+def lasting(con: duckdb.DuckDBPyConnection, **inputs: Placed) -> None:
+    """Views that every cursor of this database sees, for a program that only reads; footers are read once."""
+    con.execute("set parquet_metadata_cache = true")
+    for name, source in inputs.items():
+        con.execute(f'create view "{name}" as {_reading(source)}')
+
+
 def parquet_writer(path: Path, fields: pa.Schema) -> pq.ParquetWriter:
     """A streaming writer of zstd parquet, for rows that do not come from a query."""
     return pq.ParquetWriter(path, fields, compression="zstd")
@@ -174,14 +181,16 @@ def _bind(con: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
             where source_row > 0"""
         )
         return
+    con.execute(f'create or replace temp view "{name}" as {_reading(source)}')
+
+
+def _reading(source: Path | Sequence[Path] | Placed) -> str:
     if isinstance(source, Placed):
         paths, more = source.paths, ", filename = true, file_row_number = true"
     else:
         paths, more = [source] if isinstance(source, Path) else list(source), ""
     files = ", ".join(f"'{quoted(path)}'" for path in paths)
-    con.execute(
-        f'create or replace temp view "{name}" as select * from read_parquet([{files}]{more})'
-    )
+    return f"select * from read_parquet([{files}]{more})"
 
 
 def _used(text: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Numbers about a dataset folder, for its card and for people: SQL over its own tables."""
+"""Numbers about a dataset: the published table `statistics`, and what a card or a page shows of it."""
 
 from __future__ import annotations
 
@@ -9,68 +9,195 @@ import duckdb
 
 from catalog import reasons, sql
 
-SPLITS_SQL = """
-select split, count(*) as n_images, count(distinct canonicalName) as n_taxa
-from data group by split order by split
+SQL = """
+with seen as (
+  select keep, species as of_species, source, image_type, license, license_status, kingdom,
+    taxonRank, countryCode, nullif(regexp_extract(eventDate, '^[0-9]{4}'), '') as "year", basisOfRecord, sex,
+    lifeStage, coalesce(match_rule, 'unresolved') as match_rule, match_reason, geoprivacy, split, media_type
+  from catalog
+),
+faceted as (
+  select facet, "value", count(*) as n_images, count(*) filter (keep) as n_open,
+    count(distinct of_species) as n_taxa
+  from seen unpivot include nulls ("value" for facet in (source, image_type, license, license_status, kingdom, taxonRank, countryCode,
+    "year", basisOfRecord, sex, lifeStage, match_rule, match_reason, geoprivacy, split, media_type))
+  group by all
+),
+ranked as (                     -- how far pictures are labelled, and how many taxa of each rank that makes
+  select 'taxa' as facet, taxonRank as "value", sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open,
+    count(*) as n_taxa
+  from node where list_contains(['kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species'], taxonRank)
+  group by taxonRank
+),
+species as (
+  select n_images, n_open, row_number() over (order by n_open desc, n_images desc, kingdom, species) as place,
+    count(*) over () as n_taxa
+  from (select kingdom, species, sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open
+        from node where taxonRank = 'species' group by kingdom, species)
+  where n_open > 0
+),
+tail as (                       -- the long tail: pictures of the species at a rank, ranks spread evenly in their logarithm
+  select 'species_at' as facet, place::varchar as "value", n_images, n_open from species
+  where place = 1 or place = n_taxa or floor(12 * log10(place)) <> floor(12 * log10(place - 1))
+),
+bins as (                       -- species by their pictures: 1, 2 to 3, 4 to 7, …
+  select 'species_with' as facet, (2 ** floor(log2(n_open)))::bigint::varchar as "value",
+    sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open, count(*) as n_taxa
+  from species group by "value"
+),
+refused as (
+  select 'reject' as facet, reject_stage || '/' || reject_reason as "value", count(*) as n_images
+  from rejects group by all
+),
+named as (                      -- a species once in each category of each list
+  select list, category, coalesce(species, verbatimScientificName) as species, any_value(kingdom) as kingdom
+  from listed group by all
+),
+covered as (
+  select 'list: ' || list as facet, category as "value", coalesce(sum(n.n_images), 0)::bigint as n_images,
+    coalesce(sum(n.n_open), 0)::bigint as n_open, count(n.species) filter (n.n_open > 0) as n_taxa, count(*) as n_listed
+  from named l left join (select kingdom, species, sum(n_images) as n_images, sum(n_open) as n_open from node
+                          where taxonRank = 'species' group by all) n
+    on n.species = l.species and n.kingdom is not distinct from coalesce(l.kingdom, n.kingdom)
+  group by all
+)
+select facet, "value", n_images, n_open, n_taxa, n_listed from (
+  select *, null::bigint as n_listed from faceted
+  union all by name select * from ranked
+  union all by name select * from tail
+  union all by name select * from bins
+  union all by name select * from refused
+  union all by name select * from covered
+)
+order by facet, "value"
 """
-RANKS_SQL = """
-select count(*) as n_images, count(kingdom) as kingdom, count(phylum) as phylum,
-  count("class") as "class", count("order") as "order", count(family) as family,
-  count(genus) as genus, count(species) as species,
-  count(distinct species) as n_species, count(distinct genus) as n_genera,
-  count(distinct family) as n_families
-from data
+
+TABLE_SQL = """
+select "value", n_images, n_open, n_taxa, n_listed from statistics where facet = $facet
+order by n_open desc nulls last, n_images desc, "value"
 """
-LICENCES_SQL = """
-select coalesce(license, license_status || ' (no SPDX id)') as licence, count(*) as n_images
-from data group by licence order by n_images desc, licence
-"""
-SOURCES_SQL = "select source, count(*) as n_images from data group by source order by source"
-KINGDOMS_SQL = """
-select coalesce(kingdom, 'unknown') as kingdom, count(*) as n_images
-from data group by kingdom order by n_images desc, kingdom
-"""
-RULES_SQL = """
-select coalesce(match_rule, 'unresolved') as label_by, count(*) as n_images,
-  round(100.0 * count(*) / sum(count(*)) over (), 1) as percent
-from catalog group by label_by order by n_images desc, label_by
-"""
-COORDINATES_SQL = """
-select coalesce(geoprivacy, 'no coordinates') as policy_and_action, count(*) as n_images
-from catalog group by geoprivacy order by n_images desc, policy_and_action
-"""
+
+LISTS_SQL = (
+    "select distinct facet from statistics where starts_with(facet, 'list: ') order by facet"
+)
+
 CONFLICTS_SQL = """
 select cause, count(*) as n_lineages, sum(n_rows)::bigint as n_rows
 from conflicts group by cause order by n_rows desc, cause
 """
-REJECTS_SQL = """
-select reject_stage, reject_reason, count(*) as n_rows
-from rejects group by all order by n_rows desc, reject_stage, reject_reason
-"""
 
-_DATA = {"splits": SPLITS_SQL, "ranks": RANKS_SQL, "licences": LICENCES_SQL, "sources": SOURCES_SQL,
-         "kingdoms": KINGDOMS_SQL}  # fmt: skip
+KNOWN_SQL = """
+select count(*) as n_images, count(*) filter (decimalLatitude is not null) as n_placed,
+  count(eventDate) as n_dated, count(sex) as n_sexed, count(lifeStage) as n_staged,
+  count(*) filter (coalesce(creator, rightsHolder) is not null) as n_credited,
+  count(vernacularName) as n_vernacular
+from catalog
+"""
 
 
 def statistics(
-    con: duckdb.DuckDBPyConnection, folder: Path, release: str
-) -> dict[str, list[dict[str, Any]]]:
-    """Tables of counts, by name: splits, ranks, licences, sources, kingdoms, rejects."""
-    data = sorted((folder / "data" / release).rglob("*.parquet"))
-    found = {name: [] if not data else sql.query(con, text, data=data).table().to_pylist()
-             for name, text in _DATA.items()}  # fmt: skip
-    meta = folder / "metadata" / release
-    for name, table, text in (
-        ("rules", "catalog", RULES_SQL),
-        ("coordinates", "catalog", COORDINATES_SQL),
-        ("conflicts", "conflicts", CONFLICTS_SQL),
-    ):
-        files = sorted(meta.glob(f"{table}-*.parquet"))
-        found[name] = sql.Query(con, text, {table: files}).table().to_pylist()
-    rejects = sorted((folder / "metadata" / release).glob("rejects-*.parquet"))
-    left_out = sql.query(con, REJECTS_SQL, rejects=rejects).table().to_pylist()
-    for row in left_out:
-        row["meaning"] = reasons.meaning(row["reject_reason"])
-        assert row["meaning"], f"the reject reason {row['reject_reason']!r} is in no glossary"
-    found["rejects"] = left_out
+    con: duckdb.DuckDBPyConnection, *, catalog: sql.Input, rejects: sql.Input, listed: sql.Input, node: sql.Input
+) -> sql.Query:  # fmt: skip
+    """schema.STATISTICS of a catalogue with `keep`, its rejects, its tree and the lists of the recipe."""
+    return sql.query(con, SQL, catalog=catalog, rejects=rejects, listed=listed, node=node)
+
+
+class Numbers:
+    """What the published tables of a dataset folder say about it."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, folder: Path, release: str) -> None:
+        self._con, self._meta = con, folder / "metadata" / release
+
+    def _files(self, table: str) -> list[Path]:
+        return sorted(self._meta.glob(f"{table}-*.parquet"))
+
+    def facet(self, name: str) -> list[dict[str, Any]]:
+        """Rows of one facet, most pictures with pixels first."""
+        query = sql.query(
+            self._con, TABLE_SQL, {"facet": name}, statistics=self._files("statistics")
+        )
+        return [dict(row) for row in query.table().to_pylist()]
+
+    def lists(self) -> list[str]:
+        """The facets of lists of species."""
+        return [
+            name
+            for (name,) in sql.query(
+                self._con, LISTS_SQL, statistics=self._files("statistics")
+            ).rows()
+        ]
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """Rows left out by stage and reason, with the reason in words."""
+        found = []
+        for row in self.facet("reject"):
+            stage, _, reason = row["value"].partition("/")
+            meaning = reasons.meaning(reason)
+            assert meaning, f"the reject reason {reason!r} is in no glossary"
+            found.append(
+                {
+                    "reject_stage": stage,
+                    "reject_reason": reason,
+                    "n_rows": row["n_images"],
+                    "meaning": meaning,
+                }
+            )
+        return found
+
+    def conflicts(self) -> list[dict[str, Any]]:
+        """Lineages read otherwise than their provider reads them, by cause."""
+        return [
+            dict(r)
+            for r in sql.query(self._con, CONFLICTS_SQL, conflicts=self._files("conflicts"))
+            .table()
+            .to_pylist()
+        ]
+
+    def known(self) -> dict[str, int]:
+        """Rows of the catalogue that state a place, a date, a sex, …"""
+        (row,) = sql.query(self._con, KNOWN_SQL, catalog=self._files("catalog")).table().to_pylist()
+        return dict(row)
+
+    def taxa(self) -> dict[str, dict[str, int]]:
+        """Pictures labelled at least to a rank, and taxa of it, by rank."""
+        return {row["value"]: row for row in self.facet("taxa")}
+
+
+def limits(numbers: Numbers) -> list[str]:
+    """What a user should know before trusting the dataset, each line from its numbers."""
+    known, found = numbers.known(), list[str]()
+    n_all = known["n_images"]
+    if not n_all:
+        return ["The dataset is empty."]
+
+    def share(n: int, of: int = n_all) -> str:
+        return f"{100 * n / of:.1f} %" if of else "none"
+
+    for facet, words in (("kingdom", "are of the kingdom"), ("countryCode", "were taken in the country"),
+                         ("source", "come from the source")):  # fmt: skip
+        stated = [row for row in numbers.facet(facet) if row["value"] is not None]
+        if stated:
+            most = max(stated, key=lambda row: (row["n_images"], row["value"]))
+            found.append(f"{share(most['n_images'])} of the pictures {words} {most['value']}.")
+    bins = {int(row["value"]): row for row in numbers.facet("species_with")}
+    if n_species := sum(row["n_taxa"] for row in bins.values()):
+        n_few = sum(row["n_taxa"] for least, row in bins.items() if least < 8)
+        found.append(
+            f"{share(n_few, n_species)} of the {n_species:,} species have fewer than 8 pictures with pixels."
+        )
+    species = numbers.taxa().get("species", {"n_images": 0})
+    found.append(f"{share(species['n_images'])} of the pictures are labelled to species.")
+    rules = {row["value"]: row["n_images"] for row in numbers.facet("match_rule")}
+    found.append(f"{share(rules.get('provider', 0))} carry the label of their provider, which no loaded taxonomy confirms; "
+                 f"{share(rules.get('unresolved', 0))} have none; labels are as right as their providers'.")  # fmt: skip
+    found.append(f"{share(known['n_placed'])} state a place, {share(known['n_dated'])} a date, {share(known['n_sexed'])} "
+                 f"a sex, {share(known['n_staged'])} a life stage, {share(known['n_vernacular'])} an English name.")  # fmt: skip
+    found.append(f"{share(n_all - known['n_credited'])} name neither creator nor rights holder.")
+    unscored = [row for row in numbers.facet("image_type") if row["value"] is None]
+    if unscored and unscored[0]["n_images"] == n_all:
+        found.append("Pictures of labels, empty camera-trap frames and faces are not told apart yet: image_type, "
+                     "museum_label and the scores are null.")  # fmt: skip
+    found.append(
+        "Near-duplicates that were turned, framed, or cropped by more than a few percent may remain."
+    )
     return found

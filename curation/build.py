@@ -48,6 +48,7 @@ STAGES = (
     Stage("media", "tables:media_", "curation.media", "media rows"),
     Stage("label", "tables:label", "curation.taxonomy.resolve", "lineages"),
     Stage("vernacular", "tables:vernacular_", "curation.taxonomy.vernacular", "names"),
+    Stage("listed", "tables:listed_", "curation.species_list", "names of lists"),
     Stage("eligible", "tables:eligible", "curation.verdict", "pictures"),
     Stage("fetch", "fetching:fetch_", "curation.steps.fetching", "addresses"),
     Stage("phash", "pictures:phash_", "curation.steps.pictures", "pictures"),

@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from catalog import sql
+from catalog import card, cite, croissant, sql
 from catalog.artifact import MANIFEST
 from curation.changes import changes
 
@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from curation.publish import Release
 
 CHANGES_FILE = "CHANGES.md"
-BESIDE = ("README.md", "citations.csv", "contact_sheet.jpg", MANIFEST)
+BESIDE = (
+    "README.md",
+    croissant.FILE,
+    cite.CSV_FILE,
+    cite.CFF_FILE,
+    card.SHEET_FILE,
+    card.TAIL_FILE,
+    MANIFEST,
+)
 
 
 class Repository:
@@ -133,8 +141,11 @@ class Repository:
         card = (made.dir / BESIDE[0]).read_text(encoding="utf-8")
         named = card.replace(f'load_dataset("{made.manifest["params"]["name"]}")  # or the path of this folder',
                              f'load_dataset("{self.repo}")')  # fmt: skip
-        beside = [name for name in BESIDE[1:] if (made.dir / name).exists()]
+        described = (made.dir / BESIDE[1]).read_text(encoding="utf-8")
+        beside = [name for name in BESIDE[2:] if (made.dir / name).exists()]
         added = [CommitOperationAdd(name, made.dir / name) for name in beside]
+        url = f"{self.api.endpoint}/datasets/{self.repo}"
+        added.append(CommitOperationAdd(BESIDE[1], croissant.at(described, url).encode()))
         added += [
             CommitOperationAdd(BESIDE[0], named.encode()),
             CommitOperationAdd(CHANGES_FILE, text.encode()),

@@ -45,6 +45,7 @@ class Source:
     licence: str = ""  # own, fathomnet: licence of rows that state none
     creator: str = ""  # own: creator of rows that state none
     columns: dict[str, str] = field(default_factory=dict)  # own: term -> your column for it
+    citation: str = ""  # how to cite the archive: a DOI, or what its provider asks for
     obtain: str = ""  # where the archive comes from and what account it takes, for --dry-run
     expect_rows: int = 0  # media rows it will hold, for --dry-run before it is there
 
@@ -60,6 +61,7 @@ class Taxonomy:
     checklist_key: str = (
         ""  # GBIF's key of the checklist whose ids these are; rows with its keys resolve by them
     )
+    citation: str = ""  # how to cite it
     mapping: str = ""  # table of two columns: GBIF backbone key, id here; rows with old keys resolve through it
 
 
@@ -134,6 +136,17 @@ class SensitiveList:
 
 
 @dataclass(frozen=True)
+class SpeciesList:
+    """One list of species whose coverage the statistics tell, such as the Red List."""
+
+    name: str  # name and version; heads the table of the card
+    path: str  # CSV or TSV with scientificName; relative to the recipe's folder
+    columns: dict[str, str] = field(
+        default_factory=dict
+    )  # term -> column: category = "redlistCategory"
+
+
+@dataclass(frozen=True)
 class Geoprivacy:
     """Which coordinates are published."""
 
@@ -204,10 +217,12 @@ class Recipe:
     name: str
     title: str = ""  # heading of the card
     licence: str = "CC0-1.0"  # of the compilation; every picture keeps its own
+    authors: tuple[str, ...] = ()  # of the compilation, for its CITATION.cff and Croissant file
     memory_limit: str = "2GB"  # for DuckDB
     source: tuple[Source, ...] = ()
     taxonomy: tuple[Taxonomy, ...] = ()
     benchmark: tuple[Benchmark, ...] = ()
+    coverage: tuple[SpeciesList, ...] = ()
     fetch: Fetch = Fetch()
     pixels: Pixels = Pixels()
     dedup: Dedup = Dedup()
@@ -260,7 +275,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         known = not source.licence or licence(source.licence)[1] != "unknown"
         require(known, f"source[{index}].licence",
                 f"{source.licence!r} is no licence we know; write it as \"CC BY 4.0\" or \"CC0\"")  # fmt: skip
-    for key in ("source", "taxonomy", "benchmark"):
+    for key in ("source", "taxonomy", "benchmark", "coverage"):
         names = [item.name for item in getattr(recipe, key)]
         require(len(set(names)) == len(names), key, f"names must differ: {names}")
         require(all(names), key, "has an empty name")

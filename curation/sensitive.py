@@ -11,18 +11,16 @@ are compared too, for what no taxonomy resolves: what may be sensitive is protec
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from catalog import schema, sql
-from curation import media
+from catalog import sql
+from curation import species_list
 
 if TYPE_CHECKING:
     from curation.recipe import SensitiveList
@@ -32,7 +30,7 @@ HIT = pa.schema([("lineage", pa.string()), ("list", pa.string()), ("is_withheld"
                  ("cell_km", pa.float64()), ("country", pa.string()), *_REGION])  # fmt: skip
 _WITHHOLD = ("withhold", "withheld")
 _DISTANCE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(km|m)", re.I)
-_COLUMNS = ("scientificName", "kingdom", "family", "genus", "generalisation")
+TERMS = species_list.NAMES | {"generalisation": ("generalisation",)}
 
 MACROS = r"""
 create or replace macro bare(text) as lower(regexp_extract(       -- without author, qualifier, spaces too many
@@ -69,26 +67,18 @@ group by all order by lineage, list, cell_km, is_withheld, country, south
 
 def hits(
     con: duckdb.DuckDBPyConnection, lists: Sequence[tuple[SensitiveList, Path]], *, media_: Path, label: Path,
-    resolve: Callable[[Path, Path], sql.Query], folder: Path,
+    resolve: species_list.Resolve, folder: Path,
 ) -> pa.Table:  # fmt: skip
     """HIT for lists and the paths of their tables; `resolve(media, work)` gives labels as the build does.
 
     Raises ValueError for a list that is missing, has no names, or states a distance that is none.
     """
-    known, rows = list[dict[str, Any]](), list[dict[str, Any]]()
+    known, named = list[dict[str, Any]](), list[tuple[str, species_list.Said]]()
     for item, path in lists:
         for row, entry in entries(item, path):
-            number = len(known)
-            known.append({"source_row": number, **entry})
-            rows.append({
-                "archive": item.name, "source_table": path.name, "source_row": number, "media_index": 0,
-                "source": "own", "record_key": str(number), "identifier": str(number),
-                "verbatimScientificName": row["scientificName"], "kingdom": row["kingdom"], "family": row["family"],
-                "genus": row["genus"]})  # fmt: skip
-    source, listed, found = (folder / f"{n}.parquet" for n in ("source", "listed", "label"))
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema.SOURCE.schema), source)
-    media.media(con, source=[source]).copy_to(listed)
-    resolve(listed, folder / "resolve").copy_to(found)
+            known.append({"source_row": len(known), **entry})
+            named.append((item.name, row))
+    listed, found = species_list.resolved(con, named, resolve=resolve, folder=folder)
     fields = pa.schema([("source_row", pa.int64()), *HIT]).remove(1)
     con.execute(MACROS)
     entry = pa.Table.from_pylist(known, schema=fields)
@@ -96,36 +86,10 @@ def hits(
                      label=label).table()  # fmt: skip
 
 
-def entries(item: SensitiveList, path: Path) -> list[tuple[dict[str, str | None], dict[str, Any]]]:
+def entries(item: SensitiveList, path: Path) -> list[tuple[species_list.Said, dict[str, Any]]]:
     """Rows of a list, and what each asks for; ValueError where that cannot be read."""
-    return [(row, {"list": item.name, **_entry(item, path, row)}) for row in _rows(item, path)]
-
-
-def _rows(item: SensitiveList, path: Path) -> list[dict[str, str | None]]:
-    if not path.is_file():
-        raise ValueError(f"geoprivacy list {item.name!r}: {path} does not exist")
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        first = text.readline()
-        text.seek(0)
-        table = csv.DictReader(text, delimiter="\t" if "\t" in first else ",")
-        at = {term: item.columns.get(term, term) for term in _COLUMNS}
-        have = table.fieldnames or []
-        wrong = [
-            c
-            for term, c in at.items()
-            if c not in have and (term in item.columns or term == "scientificName")
-        ]
-        if wrong:
-            raise ValueError(f"geoprivacy list {item.name!r}: {path} has no column {wrong[0]!r}; "
-                             f"it has {', '.join(have)}")  # fmt: skip
-        said = [
-            {term: (row.get(column) or "").strip() or None for term, column in at.items()}
-            for row in table
-        ]
-    found = [row for row in said if row["scientificName"]]
-    if not found:
-        raise ValueError(f"geoprivacy list {item.name!r}: {path} names no species")
-    return found
+    said = species_list.rows(f"geoprivacy list {item.name!r}", path, item.columns, TERMS)
+    return [(row, {"list": item.name, **_entry(item, path, row)}) for row in said]
 
 
 def _entry(item: SensitiveList, path: Path, row: dict[str, Any]) -> dict[str, Any]:

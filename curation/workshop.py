@@ -15,7 +15,7 @@ import duckdb
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
-from curation import sensitive
+from curation import sensitive, species_list
 from curation.progress import Progress
 from curation.recipe import BUILT_IN, Recipe
 
@@ -101,6 +101,7 @@ def missing_places(recipe: Recipe) -> list[str]:
         if text and "://" not in text
     ]  # fmt: skip
     wanted += [(f"geoprivacy list {item.name!r}", item.path) for item in recipe.geoprivacy.list]
+    wanted += [(f"coverage {item.name!r}", item.path) for item in recipe.coverage]
     paths = [(who, recipe.folder / Path(text).expanduser()) for who, text in wanted]
     return [f"{who}: {path}" for who, path in paths if not path.exists()]
 
@@ -114,6 +115,8 @@ def check_places(recipe: Recipe) -> None:
         raise ValueError(f"not there: {'; '.join(missing)}; {advice}")
     for item in recipe.geoprivacy.list:
         sensitive.entries(item, recipe.folder / Path(item.path).expanduser())
+    for listed in recipe.coverage:
+        species_list.coverage_rows(listed, recipe.folder / Path(listed.path).expanduser())
 
 
 class WouldRun(Exception):

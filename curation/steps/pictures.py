@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from catalog import artifact, card, schema, sql
 from catalog.artifact import Artifact
-from curation import shard
+from curation import metadata, shard
 from curation.engine import run_units
 from curation.images import render
 from curation.steps.rendering import VERSION, Rendering
@@ -96,8 +96,17 @@ def phash_(build: Build, made: Made) -> list[Artifact]:
 def shard_(build: Build, made: Made) -> list[Artifact]:
     """The dataset folder."""
     recipe, how = build.recipe, dataclasses.asdict(build.recipe.shard)
-    params = {**how, **dataclasses.asdict(recipe.pixels), "name": recipe.name, "title": recipe.title,
-              "licence": recipe.licence}  # fmt: skip
+    title = recipe.title or recipe.name
+    archives = [(item.name, item.citation) for item in recipe.source]
+    archives += [(item.name, item.citation) for item in recipe.taxonomy]
+    cited = {name: text for name, text in archives if text}
+    told: dict[str, Any] = {
+        "title": title,
+        "licence": recipe.licence,
+        "authors": recipe.authors,
+        "cited": cited,
+    }
+    params = {**how, **dataclasses.asdict(recipe.pixels), "name": recipe.name, **told}
     names = ("media", "label", "vernacular", "fetch", "phash", "dedup", "geoprivacy", "verdict")
     inputs: dict[str, Any] = {name: made[name][0].paths[0] for name in names}
     rendering = Rendering.of(build)
@@ -105,9 +114,12 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
     def write(folder: Path) -> dict[str, Any]:
         rendering.ensure(build, made, "shard")
         work = build.scratch("shard")
-        tables = {k: v for k, v in how.items() if k != "rows_per_group"}
-        plan = shard.tables(build.con, folder, work, **tables, **inputs, rendered=rendering.ledger.input(),
-                            packs=rendering.packs.names())  # fmt: skip
+        shares = {k: how[k] for k in ("release", "seed", "validation", "test", "unseen_genera")}
+        joined = metadata.tables(build.con, folder, work, **shares, **inputs, listed=made["listed"][0].paths[0],
+                                 taxon=[a.path("taxon.parquet") for a in made["taxon"]],
+                                 common=[a.path("vernacular.parquet") for a in made["taxon"]])  # fmt: skip
+        plan = shard.plan(build.con, joined, work, seed=how["seed"], n_buckets=how["n_buckets"],
+                          rendered=rendering.ledger.input(), packs=rendering.packs.names())  # fmt: skip
         units = shard.units(build.con, plan, folder, how["release"], packs=rendering.ledger.dir,
                             rows_per_group=how["rows_per_group"])  # fmt: skip
         n_planned, n_written = pq.read_metadata(plan.data).num_rows, 0
@@ -124,8 +136,8 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
         )
         for unit in units:
             artifact.check(unit.target, schema.DATA if unit.split else schema.THUMBNAILS)
-        card.describe(build.con, folder, name=recipe.name, title=recipe.title or recipe.name,
-                      licence=recipe.licence, release=how["release"])  # fmt: skip
+        card.describe(build.con, folder, name=recipe.name, release=how["release"], **told)
         return {"rows": n_planned}
 
-    return [build.make("shard", 4, params, [made[name][0].address for name in names], write)]
+    reads = [made[name][0].address for name in (*names, "listed")]
+    return [build.make("shard", 6, params, [*reads, *(a.address for a in made["taxon"])], write)]

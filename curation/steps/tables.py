@@ -13,7 +13,7 @@ from typing import Any
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
-from curation import geoprivacy, media, report, sensitive, verdict
+from curation import geoprivacy, media, report, sensitive, species_list, verdict
 from curation.recipe import Source
 from curation.sources import bioscan, eol, fathomnet, gbif, own, published
 from curation.taxonomy import authority, backbone, resolve, vernacular
@@ -172,20 +172,40 @@ def geoprivacy_(build: Build, made: Made) -> list[Artifact]:
               "tables": [sha256(build.root, path) for _, path in lists]}  # fmt: skip
     media_, label_ = made["media"][0].paths[0], made["label"][0].paths[0]
 
-    def names(listed: Path, work_dir: Path) -> sql.Query:
-        return resolve.label(build.con, media=listed, work_dir=work_dir, min_score=build.recipe.names.min_score,
-                             taxon=[a.path("taxon.parquet") for a in made["taxon"]],
-                             authorities=authorities(build))  # fmt: skip
-
     def query() -> sql.Query:
         hit = None
         if lists:
-            hit = sensitive.hits(build.con, lists, media_=media_, label=label_, resolve=names,
+            hit = sensitive.hits(build.con, lists, media_=media_, label=label_, resolve=_names(build, made),
                                  folder=build.scratch("geoprivacy"))  # fmt: skip
         return geoprivacy.geoprivacy(build.con, media=media_, policy=how.policy, hit=hit)
 
     reads = [*made["media"], *(made["label"] if lists else ())]
     return [build.make_table(schema.GEOPRIVACY, 2, params, reads, query)]
+
+
+def listed_(build: Build, made: Made) -> list[Artifact]:
+    """Species of the recipe's lists, as our taxonomies read them."""
+    lists = [(item, build.path(item.path)) for item in build.recipe.coverage]
+    params = {"lists": [dataclasses.asdict(item) for item in build.recipe.coverage],
+              "tables": [sha256(build.root, path) for _, path in lists]}  # fmt: skip
+
+    def query() -> sql.Query:
+        return species_list.listed(
+            build.con, lists, resolve=_names(build, made), folder=build.scratch("listed")
+        )
+
+    return [build.make_table(schema.LISTED, 1, params, [*made["label"], *made["taxon"]], query)]
+
+
+def _names(build: Build, made: Made) -> species_list.Resolve:
+    """The build's own way of reading names."""
+
+    def read(listed: Path, work_dir: Path) -> sql.Query:
+        return resolve.label(build.con, media=listed, work_dir=work_dir, min_score=build.recipe.names.min_score,
+                             taxon=[a.path("taxon.parquet") for a in made["taxon"]],
+                             authorities=authorities(build))  # fmt: skip
+
+    return read
 
 
 def eligible(build: Build, made: Made) -> list[Artifact]:

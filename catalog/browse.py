@@ -1,0 +1,188 @@
+"""Look through a dataset in a browser, on this machine.
+
+    python -m catalog.browse treeoflife-data/datasets/sample
+    python -m catalog.browse ORG/NAME              a dataset of the Hub; ORG/NAME@v1 one of its releases
+
+Read-only, bound to this machine's own address; the page loads nothing from elsewhere. Stop it with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from catalog.shelf import Shelf
+
+HOST, PORT = "127.0.0.1", 8421
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+}  # fmt: skip
+
+Said = Mapping[str, str]
+
+
+def answers(shelf: Shelf) -> dict[str, Callable[[Said], Any]]:
+    """What may be asked under /api/, by name; each takes the query of the address."""
+    from catalog import questions
+
+    def path(said: Said) -> dict[str, str]:
+        return {level: said[f"in_{level}"] for level in questions.LEVELS if said.get(f"in_{level}")}
+
+    return {
+        "overview": lambda _: questions.overview(shelf),
+        "children": lambda said: questions.children(shelf, path(said)),
+        "taxon": lambda said: questions.taxon(shelf, path(said)),
+        "pictures": lambda said: questions.pictures(shelf, path(said), said, said.get("after", "")),
+        "count": lambda said: questions.count(shelf, path(said), said),
+        "places": lambda said: questions.places(shelf, path(said), said),
+        "search": lambda said: questions.search(shelf, said.get("text", "")),
+        "record": lambda said: questions.record(shelf, said.get("uuid", "")),
+        "rejects": lambda said: questions.rejects(shelf, said, said.get("after", "")),
+        "statistics": lambda _: questions.statistics(shelf),
+    }
+
+
+def page() -> dict[str, tuple[bytes, str]]:
+    """The files of the page, by address, with their media types."""
+    found = {f"/{file.name}": (file.read_bytes(), MEDIA_TYPES[Path(file.name).suffix])
+             for file in (resources.files("catalog") / "page").iterdir()}  # fmt: skip
+    return found | {"/": found["/index.html"]}
+
+
+def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
+    """A server of the page on this machine alone; `server_address` says where. OSError where the port is taken."""
+    asked, files = answers(shelf), page()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        server_version = "treeoflife"
+        sys_version = ""
+        timeout = 60
+
+        def do_GET(self) -> None:
+            """Every answer there is; anything else is 404, and other methods are 501."""
+            url = urlsplit(self.path)
+            said = dict(parse_qsl(url.query, max_num_fields=60))
+            kind, _, name = url.path.lstrip("/").partition("/")
+            if not self._is_local():
+                self._send(
+                    HTTPStatus.FORBIDDEN, b"this page answers its own machine alone", "text/plain"
+                )
+                return
+            try:
+                if url.path == "/favicon.ico":
+                    self._send(HTTPStatus.NO_CONTENT, b"", "image/x-icon")
+                elif url.path in files:
+                    self._send(HTTPStatus.OK, *files[url.path])
+                elif kind == "api" and name in asked:
+                    self._json(HTTPStatus.OK, asked[name](said))
+                elif kind == "thumbnail":
+                    self._send(HTTPStatus.OK, shelf.thumbnail(name), "image/jpeg", keep=True)
+                elif kind == "picture":
+                    self._send(HTTPStatus.OK, shelf.picture(name), "image/jpeg", keep=True)
+                else:
+                    self._json(HTTPStatus.NOT_FOUND, {"error": "there is nothing here"})
+            except LookupError as error:
+                self._json(HTTPStatus.NOT_FOUND, {"error": str(error)})
+            except ValueError as error:
+                self._json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+
+        def _is_local(self) -> bool:
+            """Whether the page was asked for by this machine's own name: no other site may lead here."""
+            host = (self.headers.get("Host") or "").rpartition(":")
+            return host[0] in (HOST, "localhost") and host[2] == str(there.server_port)
+
+        def _json(self, status: HTTPStatus, value: Any) -> None:
+            self._send(
+                status, json.dumps(value, default=str, allow_nan=False).encode(), "application/json"
+            )
+
+        def _send(
+            self, status: HTTPStatus, body: bytes, media_type: str, *, keep: bool = False
+        ) -> None:
+            self.send_response(status)
+            self.send_header(
+                "Content-Type",
+                f"{media_type}; charset=utf-8" if "image" not in media_type else media_type,
+            )
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "private, max-age=3600" if keep else "no-store")
+            for header, value in HEADERS.items():
+                self.send_header(header, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def handle(self) -> None:
+            """Until the browser hangs up, which it may do at any time."""
+            try:
+                super().handle()
+            except (ConnectionError, TimeoutError):
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing: what was looked at is nobody's business."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    there = Server((HOST, port), Handler)
+    return there
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    from catalog.shelf import Shelf
+
+    try:
+        shelf = Shelf(args.place, threads=os.cpu_count() or 2)
+        there = server(shelf, args.port)
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(
+            f"error: port {args.port} cannot be had ({error.strerror}); choose another with --port\n"
+        )
+        return 2
+    sys.stdout.write(f"{shelf.title}, release {shelf.release}\n\nopen  http://{HOST}:{there.server_address[1]}/\n"
+                     "stop  Ctrl-C\n")  # fmt: skip
+    sys.stdout.flush()
+    try:
+        there.serve_forever()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        there.server_close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m catalog.browse", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)  # fmt: skip
+    parser.add_argument(
+        "place",
+        metavar="PATH_OR_REPO",
+        help="a folder under <root>/datasets/, or ORG/NAME[@REVISION]",
+    )
+    parser.add_argument(
+        "--port", type=int, default=PORT, help=f"where to listen (default {PORT}; 0: any free one)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

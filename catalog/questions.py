@@ -1,0 +1,363 @@
+"""What a reader asks of a dataset: its tree, a taxon, its pictures, a name, one record, the rejects, the numbers.
+
+Every function takes the opened dataset first and returns plain data, ready for JSON. A path is a mapping of levels
+(kingdom … species, taxon) to names; filters map FILTERS, `from_year`, `to_year` and `pixels` ("yes") to values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from catalog import reasons, schema
+from catalog.shelf import Shelf
+
+PER_PAGE, N_FOUND, N_VALUES, N_CELLS = 48, 30, 400, 4_000
+FILTERS = ("source", "license", "license_status", "countryCode", "basisOfRecord", "sex", "lifeStage", "match_rule",
+           "taxonRank", "split", "image_type", "geoprivacy")  # fmt: skip
+LEVELS = (*schema.RANKS, "taxon")  # the last is a subspecies, or a rank between
+
+FACET_SQL = """
+select "value", n_images, n_open, n_taxa from statistics where facet = $facet
+order by n_images desc, "value" limit $n
+"""
+
+TOTAL_SQL = """
+select coalesce(sum(n_images), 0)::bigint as n_images, coalesce(sum(n_open), 0)::bigint as n_open,
+  (select coalesce(sum(n_images), 0)::bigint from statistics where facet = 'reject') as n_rejects
+from statistics where facet = 'source'
+"""
+
+CHILDREN_SQL = """
+with below as (
+  select n_images, n_open, species, vernacularName,
+    [kingdom, phylum, "class", "order", family, genus, species,
+     case when canonicalName <> coalesce(species, genus, family, "order", "class", phylum, kingdom)
+       then canonicalName end] as names
+  from taxa
+  where ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+),
+ranked as (
+  select * exclude (names), list_filter(list_zip(
+      ['kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species', 'taxon'], names)[$depth + 1:],
+    lambda x: x[2] is not null) as steps
+  from below
+),
+stepped as (
+  select n_images, n_open, species, vernacularName, len(steps) as n_steps, steps[1][1] as "rank", steps[1][2] as "name"
+  from ranked
+)
+select "rank", "name", sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open,
+  count(distinct species) as n_species, bool_or(n_steps > 1) as has_children,
+  any_value(vernacularName) filter (n_steps = 1) as vernacularName
+from stepped group by "rank", "name" order by "rank" is null, "name", "rank"
+"""
+
+TAXON_SQL = """
+select coalesce(sum(n_images), 0)::bigint as n_images, coalesce(sum(n_open), 0)::bigint as n_open,
+  count(*) as n_taxa, count(distinct species) as n_species,
+  min(kingdom) as kingdom, min(phylum) as phylum, min("class") as "class", min("order") as "order",
+  min(family) as family, min(genus) as genus, min(species) as species,
+  any_value(vernacularName) filter (canonicalName = $canonical) as vernacularName,
+  any_value(scientificName) filter (canonicalName = $canonical) as scientificName,
+  any_value(taxonomy) filter (canonicalName = $canonical) as taxonomy
+from taxa
+where ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+"""
+
+NAMES_SQL = """
+select "name", name_kind, "language" from names
+where canonicalName = $canonical and name_kind <> 'accepted'
+  and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+group by all order by name_kind, "language", "name" limit 200
+"""
+
+SPREAD_SQL = """
+with numbered as (
+  select canonicalName, vernacularName, taxonRank, kingdom, phylum, "class", "order", family, genus, species, n_images,
+    example as uuid, thumbnail_row, row_number() over () - 1 as place, count(*) over () as n_taxa
+  from taxa
+  where thumbnail_row is not null
+    and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+)
+select * exclude (place, n_taxa) from numbered
+where place = 0 or place * least($n, n_taxa) // n_taxa <> (place - 1) * least($n, n_taxa) // n_taxa
+order by place limit $n
+"""
+
+PICTURES_SQL = """
+select uuid, canonicalName, vernacularName, taxonRank, eventDate, countryCode, license, license_status, creator, sex,
+  lifeStage, source, keep, filename, file_row_number
+from catalog
+where (filename > $after_file or filename = $after_file and file_row_number > $after_row)
+  and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  and ($is_source is null or source = $is_source)
+  and ($is_license is null or license = $is_license)
+  and ($is_license_status is null or license_status = $is_license_status)
+  and ($is_countryCode is null or countryCode = $is_countryCode)
+  and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
+  and ($is_sex is null or sex = $is_sex)
+  and ($is_lifeStage is null or lifeStage = $is_lifeStage)
+  and ($is_match_rule is null or match_rule = $is_match_rule)
+  and ($is_taxonRank is null or taxonRank = $is_taxonRank)
+  and ($is_split is null or split = $is_split)
+  and ($is_image_type is null or image_type = $is_image_type)
+  and ($is_geoprivacy is null or geoprivacy = $is_geoprivacy)
+  and ($from_year is null or try_cast(substr(eventDate, 1, 4) as integer) >= $from_year)
+  and ($to_year is null or try_cast(substr(eventDate, 1, 4) as integer) <= $to_year)
+  and (not $with_pixels or keep)
+limit $n
+"""
+
+COUNT_SQL = """
+select count(*) as n_images, count(*) filter (keep) as n_open
+from catalog
+where ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  and ($is_source is null or source = $is_source)
+  and ($is_license is null or license = $is_license)
+  and ($is_license_status is null or license_status = $is_license_status)
+  and ($is_countryCode is null or countryCode = $is_countryCode)
+  and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
+  and ($is_sex is null or sex = $is_sex)
+  and ($is_lifeStage is null or lifeStage = $is_lifeStage)
+  and ($is_match_rule is null or match_rule = $is_match_rule)
+  and ($is_taxonRank is null or taxonRank = $is_taxonRank)
+  and ($is_split is null or split = $is_split)
+  and ($is_image_type is null or image_type = $is_image_type)
+  and ($is_geoprivacy is null or geoprivacy = $is_geoprivacy)
+  and ($from_year is null or try_cast(substr(eventDate, 1, 4) as integer) >= $from_year)
+  and ($to_year is null or try_cast(substr(eventDate, 1, 4) as integer) <= $to_year)
+  and (not $with_pixels or keep)
+"""
+
+MAP_SQL = """
+select floor(decimalLatitude) as south, floor(decimalLongitude) as west, count(*) as n_images
+from catalog
+where decimalLatitude is not null and decimalLongitude is not null
+  and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
+  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
+  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
+  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  and ($is_source is null or source = $is_source)
+  and ($is_license is null or license = $is_license)
+  and ($is_license_status is null or license_status = $is_license_status)
+  and ($is_countryCode is null or countryCode = $is_countryCode)
+  and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
+  and ($is_sex is null or sex = $is_sex)
+  and ($is_lifeStage is null or lifeStage = $is_lifeStage)
+  and ($is_match_rule is null or match_rule = $is_match_rule)
+  and ($is_taxonRank is null or taxonRank = $is_taxonRank)
+  and ($is_split is null or split = $is_split)
+  and ($is_image_type is null or image_type = $is_image_type)
+  and ($is_geoprivacy is null or geoprivacy = $is_geoprivacy)
+  and ($from_year is null or try_cast(substr(eventDate, 1, 4) as integer) >= $from_year)
+  and ($to_year is null or try_cast(substr(eventDate, 1, 4) as integer) <= $to_year)
+  and (not $with_pixels or keep)
+group by all order by n_images desc, south, west limit $n
+"""
+
+SEARCH_SQL = """
+with asked as (select trim(lower(strip_accents($text))) as wanted),
+met as (
+  select n.*, case when search_key = wanted then 0 when starts_with(search_key, wanted) then 1
+      when contains(search_key, ' ' || wanted) then 2 else 3 end as step
+  from names n, asked where contains(search_key, wanted)
+),
+best as (                       -- a taxon once, by the name that fits best
+  select * from met
+  qualify row_number() over (partition by kingdom, phylum, "class", "order", family, genus, species, canonicalName
+    order by step, list_position(['accepted', 'vernacular', 'synonym', 'verbatim'], name_kind),
+      "language" is distinct from 'en', "name") = 1
+)
+select "name", name_kind, "language", taxonRank, canonicalName, kingdom, phylum, "class", "order", family, genus, species,
+  n_images, n_open
+from best order by step, n_images desc, canonicalName, kingdom limit $n
+"""
+
+REJECTS_SQL = """
+select * from rejects
+where file_row_number > $after_row
+  and ($stage is null or reject_stage = $stage) and ($reason is null or reject_reason = $reason)
+  and ($archive is null or archive = $archive)
+  and ($text is null or contains(lower(identifier), lower($text)) or contains(lower(verbatimScientificName), lower($text))
+    or uuid = lower($text) or source_id = $text)
+limit $n
+"""
+
+STATISTICS_SQL = """
+select facet, "value", n_images, n_open, n_taxa, n_listed from statistics
+qualify row_number() over (partition by facet order by n_images desc, "value") <= $n
+order by facet, n_images desc, "value"
+"""
+
+
+def overview(shelf: Shelf) -> dict[str, Any]:
+    """Title, release, totals, and the values that the filters know."""
+    (total,) = shelf.ask(TOTAL_SQL)
+    values = {
+        name: [r["value"] for r in _facet(shelf, name) if r["value"] is not None]
+        for name in FILTERS
+    }
+    taxa = {row["value"]: row["n_taxa"] for row in _facet(shelf, "taxa")}
+    params = shelf.manifest["params"]
+    return {"title": shelf.title, "release": shelf.release, "licence": params.get("licence"), **total, "taxa": taxa,
+            "filters": values}  # fmt: skip
+
+
+def children(shelf: Shelf, path: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The next taxa below a path, with counts; `rank` null: labelled no further than the path."""
+    return shelf.ask(CHILDREN_SQL, depth=_depth(path), **_path(path))
+
+
+def taxon(shelf: Shelf, path: Mapping[str, str]) -> dict[str, Any]:
+    """A taxon: its numbers, its lineage, its names, and pictures spread over what is below it.
+
+    Raises LookupError where the dataset has none such.
+    """
+    canonical = path[LEVELS[_depth(path) - 1]] if path else ""
+    (told,) = shelf.ask(TAXON_SQL, canonical=canonical, **_path(path))
+    if not told["n_taxa"] and path:
+        raise LookupError("no such taxon is in this dataset")
+    for level in schema.RANKS[_depth(path) :]:  # of one of the taxa below, not of this one
+        del told[level]
+    names = shelf.ask(NAMES_SQL, canonical=canonical, **_path(path)) if path else []
+    return {**told, "names": names, "spread": shelf.ask(SPREAD_SQL, n=PER_PAGE, **_path(path))}
+
+
+def pictures(
+    shelf: Shelf, path: Mapping[str, str], filters: Mapping[str, str], after: str = ""
+) -> dict[str, Any]:
+    """A page of pictures in the order of the catalogue, and where the next one starts ("" after the last)."""
+    files = shelf.files["catalog"]
+    number, _, at_row = after.partition(":")
+    start = (str(files[int(number)]), int(at_row)) if after else ("", -1)
+    rows = shelf.ask(
+        PICTURES_SQL,
+        **_path(path),
+        **_chosen(filters),
+        after_file=start[0],
+        after_row=start[1],
+        n=PER_PAGE,
+    )
+    here = [
+        f"{files.index(Path(row.pop('filename')))}:{row.pop('file_row_number')}" for row in rows
+    ]
+    return {"pictures": rows, "after": here[-1] if len(rows) == PER_PAGE else ""}
+
+
+def count(shelf: Shelf, path: Mapping[str, str], filters: Mapping[str, str]) -> dict[str, Any]:
+    """How many pictures a path and filters choose, and of how many there are pixels."""
+    return shelf.ask(COUNT_SQL, **_path(path), **_chosen(filters))[0]
+
+
+def places(
+    shelf: Shelf, path: Mapping[str, str], filters: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Pictures by cell of one degree, those with most first; coordinates as they are published."""
+    return shelf.ask(MAP_SQL, **_path(path), **_chosen(filters), n=N_CELLS)
+
+
+def search(shelf: Shelf, text: str) -> list[dict[str, Any]]:
+    """Taxa by any of their names: those called so, then those whose name begins so, then the rest."""
+    return shelf.ask(SEARCH_SQL, text=text, n=N_FOUND) if text.strip() else []
+
+
+def record(shelf: Shelf, uuid: str) -> dict[str, Any]:
+    """Everything about one picture: its row, why it was left out if it was, its group, what was left out for it.
+
+    Raises LookupError for a uuid that is nowhere.
+    """
+    own = shelf.catalog_row(uuid)
+    refused = [
+        shelf.row("rejects", at["rejects_row"])
+        for at in shelf.lookup(uuid)
+        if at["rejects_row"] is not None
+    ]
+    left_out = [_explained(row) for row in refused if row["uuid"] == uuid]
+    if own is None and not left_out:
+        raise LookupError("no picture of this dataset has that id")
+    group = []
+    if own is not None:
+        stand = [
+            at["catalog_row"]
+            for at in shelf.lookup(own["group_id"])
+            if at["catalog_row"] is not None
+        ]
+        members = [shelf.row("catalog", row) for row in stand]
+        group = [
+            row for row in members if row["group_id"] == own["group_id"] and row["uuid"] != uuid
+        ]
+    said = own or {}
+    return {
+        "uuid": uuid, "record": own, "has_picture": bool(said.get("keep")),
+        "group": [{name: row[name] for name in ("uuid", "canonicalName", "eventDate", "keep")} for row in group],
+        "rule": reasons.RULES[said.get("match_rule") or "unresolved"], "why": reasons.meaning(said.get("match_reason") or ""),
+        "rejected": left_out, "duplicates": [_explained(row) for row in refused if row["duplicate_of"] == uuid],
+        "fields": {name: {"meaning": schema.FIELDS[name].meaning, "unit": schema.FIELDS[name].unit} for name in said
+                   if name in schema.FIELDS},
+    }  # fmt: skip
+
+
+def rejects(shelf: Shelf, chosen: Mapping[str, str], after: str = "") -> dict[str, Any]:
+    """A page of the rows left out, with reasons; `chosen` may name stage, reason, archive, and text to look for."""
+    said = {name: chosen.get(name) for name in ("stage", "reason", "archive", "text")}
+    rows = shelf.ask(REJECTS_SQL, **said, after_row=int(after or -1), n=PER_PAGE)
+    last = str(rows[-1]["file_row_number"]) if len(rows) == PER_PAGE else ""
+    return {"rejects": [_explained(row) for row in rows], "after": last}
+
+
+def statistics(shelf: Shelf) -> dict[str, list[dict[str, Any]]]:
+    """Every facet with its values, most pictures first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in shelf.ask(STATISTICS_SQL, n=N_VALUES):
+        facet = row.pop("facet")
+        if facet == "reject":
+            stage, _, reason = row["value"].partition("/")
+            row |= {"stage": stage, "reason": reason, "meaning": reasons.meaning(reason)}
+        found.setdefault(facet, []).append(row)
+    return found
+
+
+def _facet(shelf: Shelf, name: str) -> list[dict[str, Any]]:
+    return shelf.ask(FACET_SQL, facet=name, n=N_VALUES)
+
+
+def _path(path: Mapping[str, str]) -> dict[str, str | None]:
+    return {f"in_{level}": path.get(level) for level in LEVELS}
+
+
+def _depth(path: Mapping[str, str]) -> int:
+    return max((LEVELS.index(level) + 1 for level in path), default=0)
+
+
+def _chosen(filters: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the filters, null where nothing is asked."""
+    years = {
+        end: int(filters[end][:4]) if filters.get(end) else None for end in ("from_year", "to_year")
+    }
+    said: dict[str, Any] = {f"is_{name}": filters.get(name) for name in FILTERS}
+    return said | years | {"with_pixels": filters.get("pixels") == "yes"}
+
+
+def _explained(row: Mapping[str, Any]) -> dict[str, Any]:
+    said = {name: value for name, value in row.items() if name in schema.REJECTS.columns}
+    return said | {"meaning": reasons.meaning(row["reject_reason"])}

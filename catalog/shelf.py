@@ -1,0 +1,142 @@
+"""A dataset opened for reading: its tables as views of DuckDB in this process, its rows and pictures by position.
+
+Nothing is ever written. Safe to ask from many threads.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from catalog import place, schema, sql
+
+TABLES = ("catalog", "taxa", "names", "lookup", "rejects", "statistics")
+N_OPEN = 64  # thumbnail and data files held open
+N_MEMBERS = 60  # pictures of one group that are told
+
+LOOKUP_SQL = """
+select catalog_row, thumbnail_row, rejects_row from lookup where key = $key
+order by catalog_row, rejects_row limit $n
+"""
+
+CATALOG_ROW_SQL = """
+select * from catalog where filename = $file and file_row_number = $row
+"""
+
+REJECTS_ROW_SQL = """
+select * from rejects where filename = $file and file_row_number = $row
+"""
+
+BUCKET_SQL = """
+select floor(('0x' || substr(md5($seed || $uuid), 1, 13))::bigint / 16.0 ** 13 * $n_buckets)::integer as bucket
+"""
+
+
+class Shelf:
+    """A dataset to look things up in."""
+
+    def __init__(self, where: str, *, memory_limit: str = "2GB", threads: int = 2) -> None:
+        """Open a folder, or ORG/NAME[@REVISION]. Raises ValueError for what is no dataset of this contract."""
+        self._place = place.find(where, TABLES)
+        self.manifest = self._place.manifest
+        self.release = str(self.manifest["params"]["release"])
+        self.title = str(self.manifest["params"].get("title") or self.manifest["params"]["name"])
+        self._con = sql.connect(memory_limit=memory_limit, threads=threads)
+        self.files = {name: self._place.tables(self.release, name) for name in TABLES}
+        if missing := [name for name, files in self.files.items() if not files]:
+            raise ValueError(
+                f"{where} has no table {missing[0]!r}: an older version built it; build it again"
+            )
+        sql.lasting(self._con, **{name: sql.Placed(files) for name, files in self.files.items()})
+        self._starts = {name: _starts(files) for name, files in self.files.items()}
+        self._open: dict[str, pq.ParquetFile] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
+        """Rows of a query over the tables, as plain data."""
+        with self._con.cursor() as cursor:
+            rows = sql.query(cursor, text, params).table().to_pylist()
+        return [{name: None if isinstance(value, float) and not math.isfinite(value) else value
+                 for name, value in row.items()} for row in rows]  # fmt: skip
+
+    def lookup(self, key: str) -> list[dict[str, Any]]:
+        """Where the pictures under a uuid, or under a group's, stand."""
+        return self.ask(LOOKUP_SQL, key=key, n=N_MEMBERS)
+
+    def row(self, table: str, row: int) -> dict[str, Any]:
+        """One row of the catalogue or the rejects, by its position."""
+        starts = self._starts[table]
+        at = max(i for i, start in enumerate(starts) if start <= row)
+        text = CATALOG_ROW_SQL if table == "catalog" else REJECTS_ROW_SQL
+        (found,) = self.ask(text, file=str(self.files[table][at]), row=row - starts[at])
+        return {
+            name: value for name, value in found.items() if name in schema.TABLES[table].columns
+        }
+
+    def catalog_row(self, uuid: str) -> dict[str, Any] | None:
+        """The catalogue's row of a picture, or None."""
+        for at in self.lookup(uuid):
+            if at["catalog_row"] is not None:
+                row = self.row("catalog", at["catalog_row"])
+                if row["uuid"] == uuid:  # others of its group stand there too
+                    return row | {"thumbnail_row": at["thumbnail_row"]}
+        return None
+
+    def thumbnail(self, key: str) -> bytes:
+        """The small JPEG of a picture, by its uuid or its row among the thumbnails. LookupError where there is none."""
+        row = int(key) if key.isdecimal() else (self.catalog_row(key) or {}).get("thumbnail_row")
+        if row is None:
+            raise LookupError("the dataset has no thumbnail of this picture")
+        name = f"metadata/{self.release}/thumbnails-{row // schema.THUMBNAILS_PER_FILE:06d}.parquet"
+        return self._image(name, "thumbnail", row % schema.THUMBNAILS_PER_FILE)
+
+    def picture(self, uuid: str) -> bytes:
+        """The picture as shipped. LookupError where the dataset has no pixels of it."""
+        row, how = self.catalog_row(uuid), self.manifest["params"]
+        if row is None or not row["keep"]:
+            raise LookupError("the dataset has no pixels of this picture")
+        n_buckets = how["n_buckets"] if row["split"] == "train" else max(1, how["n_buckets"] // 16)
+        (at,) = self.ask(BUCKET_SQL, seed=str(how["seed"]), uuid=uuid, n_buckets=n_buckets)
+        name = f"data/{self.release}/{at['bucket'] // 1000:03d}/{row['split']}-{at['bucket']:06d}.parquet"
+        file = self._file(name)
+        with self._lock:
+            there = file.read(columns=["uuid"])["uuid"].index(uuid).as_py()
+        if there < 0:
+            raise LookupError(f"{name} lacks this picture")
+        return self._image(name, "image", there)
+
+    def _file(self, name: str) -> pq.ParquetFile:
+        with self._lock:
+            if name not in self._open:
+                if len(self._open) >= N_OPEN:
+                    del self._open[next(iter(self._open))]
+                try:
+                    self._open[name] = pq.ParquetFile(self._place.open(name))
+                except FileNotFoundError as error:
+                    raise LookupError(f"the dataset lacks {name}") from error
+            return self._open[name]
+
+    def _image(self, name: str, column: str, row: int) -> bytes:
+        file = self._file(name)
+        with self._lock:  # a reader of one file is not for two threads
+            for group in range(file.num_row_groups):
+                n_rows = file.metadata.row_group(group).num_rows
+                if row < n_rows:
+                    found = file.read_row_group(group, [f"{column}.bytes"])[column]
+                    return bytes(found[row].as_py()["bytes"])
+                row -= n_rows
+        raise LookupError(f"{name} has no such row")
+
+
+def _starts(files: Sequence[Path]) -> list[int]:
+    """The first row of each file, counted over all."""
+    starts, n_rows = [], 0
+    for file in files:
+        starts.append(n_rows)
+        n_rows += pq.read_metadata(file).num_rows
+    return starts
