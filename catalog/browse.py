@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from catalog.shelf import Shelf
 
 HOST, PORT = "127.0.0.1", 8421
+N_KEPT = 256  # answers, the largest a few hundred kB
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
@@ -66,6 +68,10 @@ def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
     """A server of the page on this machine alone; `server_address` says where. OSError where the port is taken."""
     asked, files = answers(shelf), page()
 
+    @lru_cache(maxsize=N_KEPT)  # a dataset does not change while it is open
+    def answer(name: str, said: tuple[tuple[str, str], ...]) -> bytes:
+        return json.dumps(asked[name](dict(said)), default=str, allow_nan=False).encode()
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         server_version = "treeoflife"
@@ -75,7 +81,7 @@ def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             """Every answer there is; anything else is 404, and other methods are 501."""
             url = urlsplit(self.path)
-            said = dict(parse_qsl(url.query, max_num_fields=60))
+            said = tuple(sorted(parse_qsl(url.query, max_num_fields=60)))
             kind, _, name = url.path.lstrip("/").partition("/")
             if not self._is_local():
                 self._send(
@@ -88,7 +94,7 @@ def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
                 elif url.path in files:
                     self._send(HTTPStatus.OK, *files[url.path])
                 elif kind == "api" and name in asked:
-                    self._json(HTTPStatus.OK, asked[name](said))
+                    self._send(HTTPStatus.OK, answer(name, said), "application/json")
                 elif kind == "thumbnail":
                     self._send(HTTPStatus.OK, shelf.thumbnail(name), "image/jpeg", keep=True)
                 elif kind == "picture":
@@ -145,28 +151,28 @@ def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(argv)
+    from catalog import terminal
     from catalog.shelf import Shelf
 
     try:
         shelf = Shelf(args.place, threads=os.cpu_count() or 2)
         there = server(shelf, args.port)
     except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
+        terminal.error(error)
         return 2
-    except OSError as error:
-        sys.stderr.write(
-            f"error: port {args.port} cannot be had ({error.strerror}); choose another with --port\n"
-        )
+    except (OSError, OverflowError) as error:
+        terminal.error(f"port {args.port} cannot be had ({error}); choose another with --port")
         return 2
-    sys.stdout.write(f"{shelf.title}, release {shelf.release}\n\nopen  http://{HOST}:{there.server_address[1]}/\n"
-                     "stop  Ctrl-C\n")  # fmt: skip
-    sys.stdout.flush()
+    terminal.tell(
+        f"{shelf.title}, release {shelf.release}\n\nopen  http://{HOST}:{there.server_port}/\nstop  Ctrl-C"
+    )
     try:
         there.serve_forever()
     except KeyboardInterrupt:
         return 0
     finally:
         there.server_close()
+        shelf.close()
     return 0
 
 

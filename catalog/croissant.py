@@ -7,6 +7,7 @@ by pattern; fields, their meanings and their standard terms come from the schema
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def write(folder: Path, *, name: str, title: str, release: str, licence: str, au
     said: dict[str, Any] = {
         "@context": _CONTEXT, "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
-        "name": title, "alternateName": name, "version": release, "inLanguage": ["en", "la"],
+        "name": title, "alternateName": name, "version": _semantic(release), "inLanguage": ["en", "la"],
         "description": "Pictures of organisms with checked scientific names, licences, attribution and places, "
                        "near-duplicates removed, and a reason for every row left out.",
         "license": f"https://spdx.org/licenses/{licence}.html", "isAccessibleForFree": True,
@@ -86,6 +87,14 @@ def at(text: str, url: str) -> str:
         "@type": "cr:FileObject", "@id": "repo", "name": "repo", "description": "the repository of the dataset",
         "contentUrl": url, "encodingFormat": "git+https", "sha256": NO_CHECKSUM})  # fmt: skip
     return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+
+
+def _semantic(release: str) -> str:
+    """A release such as v1 or v1.2 as MAJOR.MINOR.PATCH; any other name as it is."""
+    if not re.fullmatch(r"v?[0-9]+(\.[0-9]+){0,2}", release):
+        return release
+    numbers = release.removeprefix("v").split(".")
+    return ".".join([*numbers, "0", "0"][:3])
 
 
 def _pattern(name: str, release: str) -> str:

@@ -40,6 +40,7 @@ class Repository:
     """A dataset repository of the Hub: tables are downloaded, pictures read where they lie."""
 
     def __init__(self, place: str, tables: Sequence[str]) -> None:
+        import httpx2  # huggingface_hub's own transport: what it raises when there is no Hub
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -55,7 +56,7 @@ class Repository:
             wanted = [f"metadata/*/{name}-*.parquet" for name in tables]
             self._folder = Path(huggingface_hub.snapshot_download(
                 self._repo, repo_type="dataset", revision=self._commit, allow_patterns=wanted))  # fmt: skip
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
+        except (HfHubHTTPError, HFValidationError, httpx2.TransportError, OSError) as error:
             said = str(error).partition("\n")[0]
             raise ValueError(
                 f"{place} is no folder here, and cannot be had from the Hub: {said}"

@@ -36,10 +36,10 @@ with below as (
      case when canonicalName <> coalesce(species, genus, family, "order", "class", phylum, kingdom)
        then canonicalName end] as names
   from taxa
-  where ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
 ),
 ranked as (
   select * exclude (names), list_filter(list_zip(
@@ -66,19 +66,19 @@ select coalesce(sum(n_images), 0)::bigint as n_images, coalesce(sum(n_open), 0):
   any_value(scientificName) filter (canonicalName = $canonical) as scientificName,
   any_value(taxonomy) filter (canonicalName = $canonical) as taxonomy
 from taxa
-where ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
 """
 
 NAMES_SQL = """
 select "name", name_kind, "language" from names
 where canonicalName = $canonical and name_kind <> 'accepted'
-  and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
 group by all order by name_kind, "language", "name" limit 200
 """
 
@@ -88,10 +88,10 @@ with numbered as (
     example as uuid, thumbnail_row, row_number() over () - 1 as place, count(*) over () as n_taxa
   from taxa
   where thumbnail_row is not null
-    and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+    and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
 )
 select * exclude (place, n_taxa) from numbered
 where place = 0 or place * least($n, n_taxa) // n_taxa <> (place - 1) * least($n, n_taxa) // n_taxa
@@ -100,13 +100,13 @@ order by place limit $n
 
 PICTURES_SQL = """
 select uuid, canonicalName, vernacularName, taxonRank, eventDate, countryCode, license, license_status, creator, sex,
-  lifeStage, source, keep, filename, file_row_number
+  lifeStage, source, keep, thumbnail_row, filename, file_row_number
 from catalog
 where (filename > $after_file or filename = $after_file and file_row_number > $after_row)
-  and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
   and ($is_source is null or source = $is_source)
   and ($is_license is null or license = $is_license)
   and ($is_license_status is null or license_status = $is_license_status)
@@ -128,10 +128,10 @@ limit $n
 COUNT_SQL = """
 select count(*) as n_images, count(*) filter (keep) as n_open
 from catalog
-where ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
   and ($is_source is null or source = $is_source)
   and ($is_license is null or license = $is_license)
   and ($is_license_status is null or license_status = $is_license_status)
@@ -153,10 +153,10 @@ MAP_SQL = """
 select floor(decimalLatitude) as south, floor(decimalLongitude) as west, count(*) as n_images
 from catalog
 where decimalLatitude is not null and decimalLongitude is not null
-  and ($in_kingdom is null or kingdom = $in_kingdom) and ($in_phylum is null or phylum = $in_phylum)
-  and ($in_class is null or "class" = $in_class) and ($in_order is null or "order" = $in_order)
-  and ($in_family is null or family = $in_family) and ($in_genus is null or genus = $in_genus)
-  and ($in_species is null or species = $in_species) and ($in_taxon is null or canonicalName = $in_taxon)
+  and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
+  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
+  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
+  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
   and ($is_source is null or source = $is_source)
   and ($is_license is null or license = $is_license)
   and ($is_license_status is null or license_status = $is_license_status)
@@ -219,13 +219,13 @@ def overview(shelf: Shelf) -> dict[str, Any]:
     }
     taxa = {row["value"]: row["n_taxa"] for row in _facet(shelf, "taxa")}
     params = shelf.manifest["params"]
-    return {"title": shelf.title, "release": shelf.release, "licence": params.get("licence"), **total, "taxa": taxa,
+    return {"title": shelf.title, "release": shelf.release, "address": shelf.manifest.get("address"), "licence": params.get("licence"), **total, "taxa": taxa,
             "filters": values}  # fmt: skip
 
 
 def children(shelf: Shelf, path: Mapping[str, str]) -> list[dict[str, Any]]:
     """The next taxa below a path, with counts; `rank` null: labelled no further than the path."""
-    return shelf.ask(CHILDREN_SQL, depth=_depth(path), **_path(path))
+    return shelf.ask(CHILDREN_SQL, **_path(path))
 
 
 def taxon(shelf: Shelf, path: Mapping[str, str]) -> dict[str, Any]:
@@ -286,32 +286,38 @@ def record(shelf: Shelf, uuid: str) -> dict[str, Any]:
 
     Raises LookupError for a uuid that is nowhere.
     """
-    own = shelf.catalog_row(uuid)
-    refused = [
+    stands = shelf.lookup(uuid)
+    own_row = next(
+        (at["catalog_row"] for at in stands if at["is_own"] and at["catalog_row"] is not None), None
+    )
+    own = shelf.row("catalog", own_row) if own_row is not None else None
+    again = [
         shelf.row("rejects", at["rejects_row"])
-        for at in shelf.lookup(uuid)
-        if at["rejects_row"] is not None
+        for at in stands
+        if at["is_own"] and at["rejects_row"] is not None
     ]
-    left_out = [_explained(row) for row in refused if row["uuid"] == uuid]
-    if own is None and not left_out:
+    if own is None and not again:
         raise LookupError("no picture of this dataset has that id")
+    stayed = [
+        shelf.row("rejects", at["rejects_row"])
+        for at in stands
+        if not at["is_own"] and at["rejects_row"] is not None
+    ]
+    left_out = [_explained(row) for row in again]
+    if own is not None and own["keep"]:  # the same row of the source, once more
+        left_out, stayed = [], [*again, *stayed]
     group = []
     if own is not None:
-        stand = [
-            at["catalog_row"]
-            for at in shelf.lookup(own["group_id"])
-            if at["catalog_row"] is not None
-        ]
-        members = [shelf.row("catalog", row) for row in stand]
-        group = [
-            row for row in members if row["group_id"] == own["group_id"] and row["uuid"] != uuid
-        ]
+        if own["group_id"] != uuid:
+            stands = shelf.lookup(own["group_id"])
+        members = {at["catalog_row"] for at in stands} - {own_row, None}
+        group = [shelf.row("catalog", row) for row in sorted(members)]
     said = own or {}
     return {
         "uuid": uuid, "record": own, "has_picture": bool(said.get("keep")),
-        "group": [{name: row[name] for name in ("uuid", "canonicalName", "eventDate", "keep")} for row in group],
+        "group": [{name: row[name] for name in ("uuid", "canonicalName", "eventDate", "keep", "thumbnail_row")} for row in group],
         "rule": reasons.RULES[said.get("match_rule") or "unresolved"], "why": reasons.meaning(said.get("match_reason") or ""),
-        "rejected": left_out, "duplicates": [_explained(row) for row in refused if row["duplicate_of"] == uuid],
+        "rejected": left_out, "duplicates": [_explained(row) for row in stayed],
         "fields": {name: {"meaning": schema.FIELDS[name].meaning, "unit": schema.FIELDS[name].unit} for name in said
                    if name in schema.FIELDS},
     }  # fmt: skip
@@ -341,8 +347,10 @@ def _facet(shelf: Shelf, name: str) -> list[dict[str, Any]]:
     return shelf.ask(FACET_SQL, facet=name, n=N_VALUES)
 
 
-def _path(path: Mapping[str, str]) -> dict[str, str | None]:
-    return {f"in_{level}": path.get(level) for level in LEVELS}
+def _path(path: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters of a path; a rank that it passes over has no name in any of its rows."""
+    said: dict[str, Any] = {f"in_{level}": path.get(level) for level in LEVELS}
+    return said | {"depth": _depth(path)}
 
 
 def _depth(path: Mapping[str, str]) -> int:

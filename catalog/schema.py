@@ -191,6 +191,7 @@ _FIELDS = (
     Field("name_kind", STR, "accepted, synonym, vernacular, or verbatim (as a provider wrote it)"),
     Field("search_key", STR, "name in lower case without accents"),
     Field("key", STR, "uuid of a picture, of its group, or of the picture kept in its place"),
+    Field("is_own", BOOL, "true where the key is the picture's own uuid"),
     Field("catalog_row", I64, "where it stands in the catalogue, from 0 over all its files"),
     Field("thumbnail_row", I64, "where it stands among the thumbnails, from 0 over all their files"),
     Field("rejects_row", I64, "where it stands among the rejects, from 0"),
@@ -297,7 +298,7 @@ VERDICT = _table("verdict", "media row", _ROW,
                  "reject_stage reject_reason reject_score duplicate_of")  # fmt: skip
 DATA = _table("data", "picture that may be redistributed, with its pixels", "uuid", _DATA)
 CATALOG = _table("catalog", "picture known to the dataset, without pixels", "uuid",
-                 _DATA.replace("image image_md5 width height ", "") + " redistributable keep")  # fmt: skip
+                 _DATA.replace("image image_md5 width height ", "") + " redistributable keep thumbnail_row")  # fmt: skip
 REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
                  f"uuid {_ROW} source source_id identifier verbatimScientificName license "
                  "license_status license_verbatim reject_stage reject_reason reject_score "
@@ -309,7 +310,7 @@ NAMES = _table("names", "name under which a taxon with pictures is found",
                f"search_key name name_kind language taxonRank canonicalName {_LINEAGE} n_images n_open"
                )  # fmt: skip
 LOOKUP = _table("lookup", "picture under its uuid, its group's, or that of the one kept in its place",
-                "key catalog_row rejects_row", "key catalog_row thumbnail_row rejects_row")  # fmt: skip
+                "key catalog_row rejects_row", "key is_own catalog_row thumbnail_row rejects_row")  # fmt: skip
 STATISTICS = _table("statistics", "value of a facet", "facet value",
                     "facet value n_images n_open n_taxa n_listed")  # fmt: skip
 LISTED = _table("listed", "species that a list names, as our taxonomies read it", "list verbatimScientificName category",

@@ -5,11 +5,13 @@ Nothing is ever written. Safe to ask from many threads.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 
@@ -20,8 +22,8 @@ N_OPEN = 64  # thumbnail and data files held open
 N_MEMBERS = 60  # pictures of one group that are told
 
 LOOKUP_SQL = """
-select catalog_row, thumbnail_row, rejects_row from lookup where key = $key
-order by catalog_row, rejects_row limit $n
+select is_own, catalog_row, thumbnail_row, rejects_row from lookup where key = $key
+order by is_own desc, catalog_row, rejects_row limit $n
 """
 
 CATALOG_ROW_SQL = """
@@ -54,7 +56,7 @@ class Shelf:
             )
         sql.lasting(self._con, **{name: sql.Placed(files) for name, files in self.files.items()})
         self._starts = {name: _starts(files) for name, files in self.files.items()}
-        self._open: dict[str, pq.ParquetFile] = {}
+        self._open: dict[str, tuple[pq.ParquetFile, list[int], BinaryIO]] = {}
         self._lock = threading.Lock()
 
     def ask(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
@@ -64,6 +66,13 @@ class Shelf:
         return [{name: None if isinstance(value, float) and not math.isfinite(value) else value
                  for name, value in row.items()} for row in rows]  # fmt: skip
 
+    def close(self) -> None:
+        """Let go of its files."""
+        self._con.close()
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1][2].close()
+
     def lookup(self, key: str) -> list[dict[str, Any]]:
         """Where the pictures under a uuid, or under a group's, stand."""
         return self.ask(LOOKUP_SQL, key=key, n=N_MEMBERS)
@@ -71,25 +80,19 @@ class Shelf:
     def row(self, table: str, row: int) -> dict[str, Any]:
         """One row of the catalogue or the rejects, by its position."""
         starts = self._starts[table]
-        at = max(i for i, start in enumerate(starts) if start <= row)
+        at = bisect.bisect_right(starts, row) - 1
         text = CATALOG_ROW_SQL if table == "catalog" else REJECTS_ROW_SQL
         (found,) = self.ask(text, file=str(self.files[table][at]), row=row - starts[at])
         return {
             name: value for name, value in found.items() if name in schema.TABLES[table].columns
         }
 
-    def catalog_row(self, uuid: str) -> dict[str, Any] | None:
-        """The catalogue's row of a picture, or None."""
-        for at in self.lookup(uuid):
-            if at["catalog_row"] is not None:
-                row = self.row("catalog", at["catalog_row"])
-                if row["uuid"] == uuid:  # others of its group stand there too
-                    return row | {"thumbnail_row": at["thumbnail_row"]}
-        return None
-
     def thumbnail(self, key: str) -> bytes:
         """The small JPEG of a picture, by its uuid or its row among the thumbnails. LookupError where there is none."""
-        row = int(key) if key.isdecimal() else (self.catalog_row(key) or {}).get("thumbnail_row")
+        row = int(key) if key.isdecimal() else None
+        if row is None:
+            own = (at["thumbnail_row"] for at in self.lookup(key) if at["is_own"])
+            row = next((there for there in own if there is not None), None)
         if row is None:
             raise LookupError("the dataset has no thumbnail of this picture")
         name = f"metadata/{self.release}/thumbnails-{row // schema.THUMBNAILS_PER_FILE:06d}.parquet"
@@ -97,40 +100,44 @@ class Shelf:
 
     def picture(self, uuid: str) -> bytes:
         """The picture as shipped. LookupError where the dataset has no pixels of it."""
-        row, how = self.catalog_row(uuid), self.manifest["params"]
-        if row is None or not row["keep"]:
+        at, how = (
+            next((at for at in self.lookup(uuid) if at["thumbnail_row"] is not None), None),
+            self.manifest["params"],
+        )
+        if at is None or not at["is_own"]:
             raise LookupError("the dataset has no pixels of this picture")
+        row = self.row("catalog", at["catalog_row"])
         n_buckets = how["n_buckets"] if row["split"] == "train" else max(1, how["n_buckets"] // 16)
-        (at,) = self.ask(BUCKET_SQL, seed=str(how["seed"]), uuid=uuid, n_buckets=n_buckets)
-        name = f"data/{self.release}/{at['bucket'] // 1000:03d}/{row['split']}-{at['bucket']:06d}.parquet"
-        file = self._file(name)
+        (hashed,) = self.ask(BUCKET_SQL, seed=str(how["seed"]), uuid=uuid, n_buckets=n_buckets)
+        name = f"data/{self.release}/{hashed['bucket'] // 1000:03d}/{row['split']}-{hashed['bucket']:06d}.parquet"
         with self._lock:
-            there = file.read(columns=["uuid"])["uuid"].index(uuid).as_py()
+            there = self._file(name)[0].read(columns=["uuid"])["uuid"].index(uuid).as_py()
         if there < 0:
             raise LookupError(f"{name} lacks this picture")
         return self._image(name, "image", there)
 
-    def _file(self, name: str) -> pq.ParquetFile:
-        with self._lock:
-            if name not in self._open:
-                if len(self._open) >= N_OPEN:
-                    del self._open[next(iter(self._open))]
-                try:
-                    self._open[name] = pq.ParquetFile(self._place.open(name))
-                except FileNotFoundError as error:
-                    raise LookupError(f"the dataset lacks {name}") from error
-            return self._open[name]
+    def _file(self, name: str) -> tuple[pq.ParquetFile, list[int]]:
+        """A file, and the first row of each of its row groups; for who holds the lock."""
+        if name not in self._open:
+            if len(self._open) >= N_OPEN:
+                self._open.pop(next(iter(self._open)))[2].close()
+            try:
+                handle = self._place.open(name)
+                file = pq.ParquetFile(handle)
+            except FileNotFoundError as error:
+                raise LookupError(f"the dataset lacks {name}") from error
+            sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            self._open[name] = file, list(itertools.accumulate(sizes, initial=0)), handle
+        return self._open[name][:2]
 
     def _image(self, name: str, column: str, row: int) -> bytes:
-        file = self._file(name)
         with self._lock:  # a reader of one file is not for two threads
-            for group in range(file.num_row_groups):
-                n_rows = file.metadata.row_group(group).num_rows
-                if row < n_rows:
-                    found = file.read_row_group(group, [f"{column}.bytes"])[column]
-                    return bytes(found[row].as_py()["bytes"])
-                row -= n_rows
-        raise LookupError(f"{name} has no such row")
+            file, starts = self._file(name)
+            if not 0 <= row < starts[-1]:
+                raise LookupError(f"{name} has no such row")
+            group = bisect.bisect_right(starts, row) - 1
+            found = file.read_row_group(group, [f"{column}.bytes"])[column]
+        return bytes(found[row - starts[group]].as_py()["bytes"])
 
 
 def _starts(files: Sequence[Path]) -> list[int]:

@@ -6,24 +6,34 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from catalog import reasons, sql
 
-SQL = """
-with seen as (
-  select keep, species as of_species, source, image_type, license, license_status, kingdom,
-    taxonRank, countryCode, nullif(regexp_extract(eventDate, '^[0-9]{4}'), '') as "year", basisOfRecord, sex,
-    lifeStage, coalesce(match_rule, 'unresolved') as match_rule, match_reason, geoprivacy, split, media_type
+FACETS = ("source", "image_type", "license", "license_status", "kingdom", "taxonRank", "countryCode", "year",
+          "basisOfRecord", "sex", "lifeStage", "match_rule", "match_reason", "geoprivacy", "split", "media_type")  # fmt: skip
+
+FACET_SQL = """
+with seen as (                  -- DuckDB reads the one column that the facet names
+  select keep, species as of_species, case $facet
+    when 'source' then source when 'image_type' then image_type when 'license' then license
+    when 'license_status' then license_status when 'kingdom' then kingdom when 'taxonRank' then taxonRank
+    when 'countryCode' then countryCode when 'year' then nullif(regexp_extract(eventDate, '^[0-9]{4}'), '')
+    when 'basisOfRecord' then basisOfRecord when 'sex' then sex when 'lifeStage' then lifeStage
+    when 'match_rule' then coalesce(match_rule, 'unresolved') when 'match_reason' then match_reason
+    when 'geoprivacy' then geoprivacy when 'split' then split when 'media_type' then media_type end as "value"
   from catalog
 ),
-faceted as (
-  select facet, "value", count(*) as n_images, count(*) filter (keep) as n_open,
-    count(distinct of_species) as n_taxa
-  from seen unpivot include nulls ("value" for facet in (source, image_type, license, license_status, kingdom, taxonRank, countryCode,
-    "year", basisOfRecord, sex, lifeStage, match_rule, match_reason, geoprivacy, split, media_type))
-  group by all
-),
-ranked as (                     -- how far pictures are labelled, and how many taxa of each rank that makes
+by_species as (
+  select "value", of_species, count(*) as n_images, count(*) filter (keep) as n_open from seen group by all
+)
+select $facet as facet, "value", sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open,
+  count(of_species) as n_taxa
+from by_species group by "value" order by "value"
+"""
+
+SQL = """
+with ranked as (                     -- how far pictures are labelled, and how many taxa of each rank that makes
   select 'taxa' as facet, taxonRank as "value", sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open,
     count(*) as n_taxa
   from node where list_contains(['kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species'], taxonRank)
@@ -99,7 +109,12 @@ def statistics(
     con: duckdb.DuckDBPyConnection, *, catalog: sql.Input, rejects: sql.Input, listed: sql.Input, node: sql.Input
 ) -> sql.Query:  # fmt: skip
     """schema.STATISTICS of a catalogue with `keep`, its rejects, its tree and the lists of the recipe."""
-    return sql.query(con, SQL, catalog=catalog, rejects=rejects, listed=listed, node=node)
+    counts = [
+        sql.query(con, FACET_SQL, {"facet": facet}, catalog=catalog).table() for facet in FACETS
+    ]
+    return sql.query(
+        con, SQL, faceted=pa.concat_tables(counts), rejects=rejects, listed=listed, node=node
+    )
 
 
 class Numbers:

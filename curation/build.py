@@ -155,19 +155,21 @@ def _world(recipe: Recipe, root: Path) -> Iterator[tuple[Recipe, dict[str, str]]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
+    from catalog import terminal
+
     args = _parser().parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         return _main(args)
     except (ValueError, FileExistsError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        terminal.error(error)
         return 2
     except BrokenPipeError:  # `| head` has seen enough
         sys.stdout = None
         return 141
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; run the same command again to go on\n")
+        terminal.tell("stopped; run the same command again to go on", to=sys.stderr)
         return 130
 
 

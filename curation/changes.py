@@ -16,8 +16,10 @@ import duckdb
 from catalog import reasons, sql
 
 SQL = """
-with before as (select uuid, md5(to_json(o)::varchar) as digest from old o),
-after as (select uuid, md5(to_json(n)::varchar) as digest from new n),
+with was as (select columns(lambda c: c <> 'thumbnail_row') from old),      -- a place in files, no fact of the picture
+is_ as (select columns(lambda c: c <> 'thumbnail_row') from new),
+before as (select uuid, md5(to_json(was)::varchar) as digest from was),
+after as (select uuid, md5(to_json(is_)::varchar) as digest from is_),
 left_out as (select uuid, min(reject_reason) as reject_reason from rejects where uuid is not null group by uuid)
 select coalesce(before.uuid, after.uuid) as uuid,
   case when before.uuid is null then 'added' when after.uuid is null then 'removed' else 'changed' end as change,
@@ -33,8 +35,8 @@ group by change, reject_reason order by change, n_images desc, reject_reason
 """
 
 COLUMNS_SQL = """
-with one as (select o.* from old o semi join changes c on c.uuid = o.uuid and c.change = 'changed'),
-other as (select n.* from new n semi join changes c on c.uuid = n.uuid and c.change = 'changed'),
+with one as (select columns(lambda c: c <> 'thumbnail_row') from old o semi join changes c on c.uuid = o.uuid and c.change = 'changed'),
+other as (select columns(lambda c: c <> 'thumbnail_row') from new n semi join changes c on c.uuid = n.uuid and c.change = 'changed'),
 was as (unpivot (select uuid, columns(* exclude (uuid))::varchar from one)
         on columns(* exclude (uuid)) into name field value said),
 is_ as (unpivot (select uuid, columns(* exclude (uuid))::varchar from other)

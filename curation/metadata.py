@@ -172,10 +172,10 @@ with stands as (
 refused as (
   select uuid, duplicate_of, file_row_number as rejects_row from rejects
 )
-select uuid as key, catalog_row, thumbnail_row, rejects_row from stands
-union all by name select group_id as key, catalog_row, thumbnail_row from stands where group_id <> uuid
-union all by name select uuid as key, rejects_row from refused where uuid is not null
-union all by name select duplicate_of as key, rejects_row from refused where duplicate_of is not null
+select uuid as key, true as is_own, catalog_row, thumbnail_row, rejects_row from stands
+union all by name select group_id as key, false as is_own, catalog_row, thumbnail_row from stands where group_id <> uuid
+union all by name select uuid as key, true as is_own, rejects_row from refused where uuid is not null
+union all by name select duplicate_of as key, false as is_own, rejects_row from refused where duplicate_of is not null
 order by key, catalog_row, rejects_row
 """
 
@@ -309,12 +309,13 @@ def ordered(con: duckdb.DuckDBPyConnection, joined: Path, meta: Path, placed: Pa
                 paths.append(meta / f"catalog-{len(paths):06d}.parquet")
                 writer = sql.parquet_writer(paths[-1], schema.CATALOG.schema)
             assert writer is not None
-            writer.write_table(table.select(schema.CATALOG.columns).cast(schema.CATALOG.schema))
             keep = table["keep"].combine_chunks()
             so_far = pc.cumulative_sum(keep.cast(pa.int64()))
             at = pc.if_else(keep, pc.add(so_far, n_shown - 1), None)
             rows = pa.array(range(first, first + table.num_rows), pa.int64())
             places.write_table(pa.table([table["uuid"], table["group_id"], rows, at], schema=where))
+            table = table.append_column("thumbnail_row", at).select(schema.CATALOG.columns)
+            writer.write_table(table.cast(schema.CATALOG.schema))
             n_shown += pc.sum(keep).as_py() or 0
     if writer is None:
         paths.append(meta / "catalog-000000.parquet")

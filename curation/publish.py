@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog import licence, schema, sql
+from catalog import licence, schema, sql, terminal
 from catalog.artifact import MANIFEST
 
 LICENCES_SQL = """
@@ -133,9 +133,9 @@ def publish(
     """
     made = release(folder)
     for name, n_images in licences(made, allow_nc):
-        say(f"{n_images:>12,}  {name}")
+        terminal.tell(f"{n_images:>12,}  {name}")
     n_bytes = sum(file["bytes"] for file in made.files.values())
-    say(f"release {made.name}: {len(made.files):,} files, {n_bytes / 1e9:,.3f} GB, "
+    terminal.tell(f"release {made.name}: {len(made.files):,} files, {n_bytes / 1e9:,.3f} GB, "
         f"{made.manifest['counts']['rows']:,} pictures")  # fmt: skip
     from curation import hub
 
@@ -143,23 +143,18 @@ def publish(
         there = hub.Repository(repo)
         if dry_run:
             for line in there.plan(made, public):
-                say(line)
+                terminal.tell(line)
             return ""
         there.create(public)
         commit = there.shown_by(made)
         if commit is not None:
-            say(f"{repo} already shows this release")
+            terminal.tell(f"{repo} already shows this release")
         else:
             with tempfile.TemporaryDirectory() as work:
                 there.send(made)
                 commit = there.switch(made, Path(work))
         there.tag(made.name, commit)
         return commit
-
-
-def say(line: str) -> None:
-    """A line for people."""
-    sys.stdout.write(line + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -169,15 +164,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         commit = publish(Path(args.dataset), args.repo, public=args.public, allow_nc=args.allow_nc,
                          dry_run=args.dry_run)  # fmt: skip
     except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
+        terminal.error(error)
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; run the same command again to go on\n")
+        terminal.tell("stopped; run the same command again to go on", to=sys.stderr)
         return 130
     if args.dry_run:
-        say("that was a dry run: nothing was sent")
+        terminal.tell("that was a dry run: nothing was sent")
     else:
-        say(f"published: {args.repo} at {commit}\n\nload it:   from datasets import load_dataset; "
+        terminal.tell(f"published: {args.repo} at {commit}\n\nload it:   from datasets import load_dataset; "
             f'data = load_dataset("{args.repo}")')  # fmt: skip
     return 0
 

@@ -11,13 +11,12 @@ import json
 import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog import artifact, sql
+from catalog import artifact, sql, terminal
 from catalog.artifact import MANIFEST, Artifact
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ from problem group by problem order by problem
 
 def say(text: str = "") -> None:
     """One line for the person at the terminal."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    terminal.tell(text)
 
 
 def stage_done(root: Path, stage: str, made: list[Artifact], n_new: int, seconds: float) -> None:

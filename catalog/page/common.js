@@ -42,6 +42,11 @@ export const taxonLink = (path, filters = {}) => `#/taxon?${new URLSearchParams(
 export const pictureLink = (uuid) => `#/picture/${encodeURIComponent(uuid)}`;
 export const webLink = (text) => /^https?:\/\//i.test(text ?? "")
   ? make("a", { href: text, rel: "noopener noreferrer nofollow", target: "_blank" }, text) : text;
+// Pictures are kept by the browser under their dataset's own name, so that another one on this port shows its own.
+let dataset = "";
+export function shows(address) { dataset = encodeURIComponent(address ?? ""); }
+export const pictureAt = (uuid) => `/picture/${encodeURIComponent(uuid)}?of=${dataset}`;
+const thumbnailAt = (key) => `/thumbnail/${encodeURIComponent(key)}?of=${dataset}`;
 export const licenceOf = (row) => row.license ?? { open: "public domain or open", nc: "non-commercial", nd: "no derivatives",
   reserved: "all rights reserved", unknown: "unknown licence" }[row.license_status];
 
@@ -59,7 +64,7 @@ export function tile(row) {
   const shown = row.thumbnail_row ?? row.uuid, name = row.canonicalName ?? "not named";
   const picture = row.keep === false
     ? make("span", { class: "none" }, `not shown: ${licenceOf(row) ?? "left out"}`)
-    : make("img", { src: `/thumbnail/${encodeURIComponent(shown)}`, loading: "lazy", alt: `${name}${row.sex ? `, ${row.sex}` : ""}` });
+    : make("img", { src: thumbnailAt(shown), loading: "lazy", alt: `${name}${row.sex ? `, ${row.sex}` : ""}` });
   const more = [row.eventDate?.slice(0, 10), row.countryCode, row.creator].filter(Boolean).join(" · ");
   return make("li", {}, make("a", { class: "tile", href: pictureLink(row.uuid) }, picture,
     make("div", {}, nameOf(name, row.taxonRank ?? "species"), row.vernacularName ? make("span", { class: "common" }, row.vernacularName) : null,

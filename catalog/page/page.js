@@ -1,5 +1,5 @@
 // The pages: routes in the address after #, data from /api.
-import { $, LEVELS, ask, count, crumbs, inPath, licenceOf, make, nameOf, pathOf, pictureLink, say, several, taxonLink, tile, webLink } from "/common.js";
+import { $, LEVELS, ask, count, crumbs, inPath, licenceOf, make, nameOf, pathOf, pictureAt, pictureLink, say, several, shows, taxonLink, tile, webLink } from "/common.js";
 import { bars, longTail, worldMap } from "/figures.js";
 import "/search.js";
 import { fill, reveal } from "/tree.js";
@@ -14,6 +14,11 @@ function show(title, ...content) {
   document.title = `${title} · ${overview.title}`;
   main.querySelector("h1")?.setAttribute("tabindex", "-1");
   say(title);
+}
+
+function whenNear(element, then) {
+  const watch = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) { watch.disconnect(); then(); } }, { rootMargin: "600px" });
+  watch.observe(element);
 }
 
 function filterForm(path, chosen) {
@@ -67,13 +72,15 @@ async function taxonPage(params) {
     make("section", {}, make("h2", {}, "Pictures, by taxonomy ", total), filterForm(ordered, chosen), gallery, more,
       first.pictures.length ? null : make("p", {}, "No picture is as the filters ask.")), where);
   const query = { ...inPath(path), ...chosen };
-  ask("count", query).then((n) => { total.textContent = `(${count(n.n_images)}, ${count(n.n_open)} with pixels)`; }).catch(() => {});
-  ask("places", query).then((cells) => {
+  const tell = (n) => { total.textContent = `(${count(n.n_images)}, ${count(n.n_open)} with pixels)`; };
+  if (filtered) ask("count", query).then(tell).catch(() => {});
+  else tell(level ? told : overview);
+  whenNear(where, async () => {
+    const cells = await ask("places", query), n = cells.reduce((sum, cell) => sum + cell.n_images, 0);
     if (!cells.length) return;
-    const n = cells.reduce((sum, cell) => sum + cell.n_images, 0);
     where.append(make("h2", {}, "Where"), worldMap(`Map of ${several(n, "picture")} with coordinates, in ${several(cells.length, "cell")} of one degree`, cells),
       make("p", { class: "soft" }, `${several(n, "picture")} with coordinates, by cells of one degree, as published; outlines are coarse.`));
-  }).catch(() => {});
+  });
   reveal(ordered);
 }
 
@@ -96,7 +103,7 @@ async function picturePage(uuid) {
   }
   const path = pathOf(row), name = row.canonicalName ?? row.verbatimScientificName ?? "not named";
   const picture = told.has_picture
-    ? make("img", { src: `/picture/${encodeURIComponent(uuid)}`, alt: [name, row.sex, row.lifeStage, row.image_type].filter(Boolean).join(", ") })
+    ? make("img", { src: pictureAt(uuid), alt: [name, row.sex, row.lifeStage, row.image_type].filter(Boolean).join(", ") })
     : make("p", { class: "panel" }, "The pixels are not in the dataset: ", told.rejected[0]?.meaning ?? licenceOf(row), ".");
   const placed = row.decimalLatitude !== null && row.decimalLongitude !== null;
   const degrees = placed ? `${row.decimalLatitude}, ${row.decimalLongitude}` : null;
@@ -188,11 +195,12 @@ async function route() {
   moved = true;
 }
 
+const tree = fill($("tree"), {}, 1);
 overview = await ask("overview");
+shows(overview.address);
 $("title").textContent = overview.title;
 $("release").textContent = `release ${overview.release}`;
-await fill($("tree"), {}, 1);
-$("tree").firstElementChild?.setAttribute("tabindex", "0");
 window.addEventListener("hashchange", route);
-await route();
+await Promise.all([tree, route()]);
+$("tree").firstElementChild?.setAttribute("tabindex", "0");
 document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,473 @@
+"""The page of a dataset: what the server answers, and what a reader sees, types and hears in Chromium."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from catalog import browse, schema
+from catalog.shelf import Shelf
+from tests.browser import chromium, until
+from tests.catalog.conftest import HOSTILE, TITLE
+from tests.hub import TOKEN, Hub
+
+ROOT = Path(__file__).parents[2]
+OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@contextmanager
+def serving(folder):
+    shelf = Shelf(str(folder))
+    there = browse.server(shelf)
+    threading.Thread(target=there.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{there.server_port}"
+    there.shutdown()
+    there.server_close()
+    shelf.close()
+
+
+@pytest.fixture(scope="module")
+def base(sample):
+    with serving(sample) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+def hostile_base(hostile):
+    with serving(hostile) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    with chromium() as browser:
+        if browser is None:
+            pytest.skip("needs Chromium on the path, and Playwright (extra dev)")
+        yield browser
+
+
+@pytest.fixture
+def page(chrome):
+    """A page that must load nothing from elsewhere, run no script but ours, and raise no error."""
+    context = chrome.new_context(viewport={"width": 1280, "height": 900})
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "console",
+        lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None,
+    )
+    page.on(
+        "request",
+        lambda asked: (
+            wrong.append(asked.url) if not re.match(r"http://127\.0\.0\.1:", asked.url) else None
+        ),
+    )
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    yield page
+    context.close()
+    assert not wrong
+
+
+def get(base, path, **headers):
+    return OPEN.open(urllib.request.Request(base + path, headers=headers))
+
+
+def refused(base, path, **headers):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        get(base, path, **headers)
+    return error.value.code, error.value.read().decode()
+
+
+def goes(page, address):
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+
+
+# --- the server
+
+
+def test_every_answer_forbids_scripts_and_sources_of_others(base):
+    for path in ("/", "/page.js", "/api/overview", "/thumbnail/0"):
+        headers = get(base, path).headers
+        assert (
+            "default-src 'none'" in headers["Content-Security-Policy"]
+            and "unsafe" not in headers["Content-Security-Policy"]
+        )
+        assert (
+            headers["X-Content-Type-Options"] == "nosniff"
+            and headers["Referrer-Policy"] == "no-referrer"
+        )
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_it_listens_on_this_machine_alone_and_answers_no_other_name(base):
+    port = int(base.rpartition(":")[2])
+    own = socket.gethostbyname(socket.gethostname())
+    if not own.startswith("127."):
+        with pytest.raises(OSError):
+            socket.create_connection((own, port), timeout=2).close()
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        f"127.0.0.1:{port}.evil.example",
+        "127.0.0.1",
+        "",
+    ):
+        assert refused(base, "/api/overview", Host=host)[0] == 403, host
+    assert get(base, "/api/overview", Host=f"localhost:{port}").status == 200
+
+
+def test_nothing_can_be_written_and_what_is_not_there_is_said(base):
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            OPEN.open(urllib.request.Request(base + "/api/overview", method=method, data=b""))
+        assert error.value.code == 501
+    for path in ("/nowhere", "/api/nowhere", "/..%2f..%2fetc/passwd", "/../pyproject.toml", "/page/index.html", "/api/record?uuid=x",
+                 "/thumbnail/x", "/thumbnail/99999999", "/picture/x", "/picture/", "/api/taxon?in_kingdom=Nowhere",
+                 "/api/pictures?after=99:0"):  # fmt: skip
+        status, said = refused(base, path)
+        assert status == 404 and json.loads(said)["error"], path
+    for path in (
+        "/api/pictures?from_year=abc",
+        "/api/pictures?after=x",
+        "/api/rejects?after=x",
+        f"/thumbnail/{'9' * 5000}",
+    ):
+        assert refused(base, path)[0] == 400, path
+
+
+def test_pictures_and_thumbnails_are_the_bytes_of_the_dataset(base, sample):
+    row = pq.read_table(next(sample.rglob("train-*.parquet"))).slice(3, 1).to_pylist()[0]
+    answer = get(base, f"/picture/{row['uuid']}")
+    assert answer.read() == row["image"]["bytes"] and answer.headers["Content-Type"] == "image/jpeg"
+    assert get(base, f"/thumbnail/{row['uuid']}").read()[:3] == b"\xff\xd8\xff"
+
+
+def test_many_readers_at_once_get_their_own_answers(base, sample):
+    uuids = pq.read_table(sample / "metadata/v1/catalog-000000.parquet", columns=["uuid"])[
+        "uuid"
+    ].to_pylist()[:120]
+    wrong = []
+
+    def reads(some):
+        for uuid in some:
+            told = json.load(get(base, f"/api/record?uuid={uuid}"))
+            if told["record"]["uuid"] != uuid:
+                wrong.append(uuid)
+
+    readers = [threading.Thread(target=reads, args=(uuids[k::8],)) for k in range(8)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert not wrong
+
+
+def test_the_program_says_where_it_is_and_what_is_wrong(sample, tmp_path):
+    run = [sys.executable, "-m", "catalog.browse"]
+    done = subprocess.run(
+        [*run, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (
+        done.returncode == 2
+        and "no manifest.json" in done.stderr
+        and "Traceback" not in done.stderr
+    )
+    running = subprocess.Popen(
+        [*run, str(sample), "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        lines = [running.stdout.readline() for _ in range(3)]
+        address = lines[2].split()[1]
+        assert "TreeOfLife sample world, release v1" in lines[0]
+        assert json.load(get(address.rstrip("/"), "/api/overview"))["n_open"] > 200
+        port = address.rstrip("/").rpartition(":")[2]
+        done = subprocess.run(
+            [*run, str(sample), "--port", port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2 and "--port" in done.stderr
+    finally:
+        running.terminate()
+        running.communicate()
+
+
+@pytest.mark.parametrize("xet", [False, True])
+def test_a_repository_of_the_hub_is_browsed_by_its_name(sample, tmp_path, xet):
+    code = ("import json, sys\nfrom catalog.shelf import Shelf\nfrom catalog import questions\n"
+            "s = Shelf(sys.argv[1])\nu = questions.pictures(s, {'kingdom': 'Animalia'}, {'pixels': 'yes'})['pictures'][0]['uuid']\n"
+            "print(json.dumps([u, len(s.picture(u)), len(s.thumbnail(u)), questions.overview(s)['n_open']]))")  # fmt: skip
+    with Hub(tmp_path / "hub") as hub:
+        env = hub.env(xet, TOKEN)
+        subprocess.run([sys.executable, "-m", "curation.publish", str(sample), "--repo", "org/tree"], cwd=ROOT, env=env, check=True,
+                       capture_output=True)  # fmt: skip
+        for place in ("org/tree", "org/tree@v1"):
+            done = subprocess.run(
+                [sys.executable, "-c", code, place],
+                cwd=ROOT,
+                env=env,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            uuid, n_bytes, n_small, n_open = json.loads(done.stdout)
+            own = Shelf(str(sample))
+            assert (n_bytes, n_small) == (
+                len(own.picture(uuid)),
+                len(own.thumbnail(uuid)),
+            ) and n_open > 200
+        done = subprocess.run(
+            [sys.executable, "-m", "catalog.browse", "org/none"],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (
+            done.returncode == 2
+            and "cannot be had from the Hub" in done.stderr
+            and "Traceback" not in done.stderr
+        )
+
+
+# --- the page
+
+
+def test_the_first_page_shows_the_tree_and_pictures_over_it(page, base):
+    goes(page, base)
+    assert page.title() == "TreeOfLife sample world · TreeOfLife sample world"
+    kingdoms = page.locator("#tree > li .name").all_inner_texts()
+    assert kingdoms == ["Animalia", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa"]
+    until(
+        page,
+        "[...document.querySelectorAll('#spread img')].slice(0, 8).every(i => i.complete && i.naturalWidth > 60)",
+    )
+    assert page.locator("#spread li").count() == 48
+    page.locator("#where").scroll_into_view_if_needed()
+    page.wait_for_selector("#where svg")
+    assert page.locator("#where svg[role=img]").get_attribute("aria-label").startswith("Map of ")
+
+
+def test_the_tree_is_walked_by_keyboard(page, base):
+    goes(page, base)
+    page.locator("#tree > li >> nth=0").focus()
+    focused = "document.activeElement.querySelector('.name').innerText"
+    page.keyboard.press("ArrowRight")
+    until(page, "document.activeElement.querySelectorAll('li').length > 3")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == "Arthropoda"
+    page.keyboard.press("ArrowRight")
+    until(page, "document.activeElement.querySelectorAll('li').length > 1")
+    assert (
+        page.evaluate("document.activeElement.ariaExpanded") == "true"
+        and page.evaluate("document.activeElement.ariaLevel") == "2"
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Arthropoda')")
+    assert page.evaluate(focused) == "Arthropoda", "the focus stays in the tree"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(focused) == "Animalia"
+    page.keyboard.press("End")
+    assert page.evaluate(focused) == "Protozoa"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("lepiota procera", "Macrolepiota procera"),
+        ("great spotted", "Dendrocopos major"),
+        ("CHELONIA", "Chelonia mydas"),
+    ],
+)
+def test_search_finds_by_synonym_common_and_scientific_name_and_is_heard(page, base, typed, found):
+    goes(page, base)
+    page.fill("#search", typed)
+    page.wait_for_selector("#found [role=option]")
+    until(page, "document.getElementById('said').textContent.includes('taxa found')")
+    texts = page.locator("#found [role=option]").all_inner_texts()
+    at = next(i for i, text in enumerate(texts) if found in text)
+    for _ in range(at + 1):
+        page.keyboard.press("ArrowDown")
+    assert page.locator("#search").get_attribute("aria-activedescendant") == f"found-{at}"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"h1:has-text('{found}')")
+    assert page.locator("#found").is_hidden() and page.locator(
+        "#tree [aria-current=true] .name"
+    ).last.inner_text().startswith(found)
+
+
+def test_filters_change_what_is_shown_and_stand_in_the_address(page, base):
+    goes(page, base)
+    before = page.locator("h2 .soft").inner_text()
+    page.select_option("select[name=countryCode]", "US")
+    until(page, "location.hash.includes('countryCode=US') && !document.getElementById('spread')")
+    until(page, "document.querySelector('h2 .soft').textContent.startsWith('(')")
+    count = json.load(get(base, "/api/count?countryCode=US"))
+    after = page.locator("h2 .soft").inner_text()
+    assert before != after == f"({count['n_images']}, {count['n_open']} with pixels)"
+    assert page.locator("select[name=countryCode]").input_value() == "US"
+
+
+def test_more_pictures_come_by_a_button_and_take_the_focus(page, base):
+    goes(page, f"{base}/#/taxon?in_kingdom=Animalia")
+    assert page.locator("#pictures li").count() == 48
+    page.click("text=More pictures")
+    until(page, "document.querySelectorAll('#pictures li').length > 48")
+    assert page.evaluate(
+        "document.activeElement.closest('#pictures li') === document.querySelectorAll('#pictures li')[48]"
+    )
+
+
+def test_a_record_tells_all_that_is_asked_of_a_picture(page, base, sample):
+    rows = pq.read_table(sample / "metadata/v1/catalog-000000.parquet").to_pylist()
+    row = next(
+        r
+        for r in rows
+        if r["keep"]
+        and r["group_id"] != r["uuid"]
+        and r["decimalLatitude"] is not None
+        and r["match_reason"] is None
+    )
+    goes(page, f"{base}/#/picture/{row['uuid']}")
+    until(page, "document.querySelector('figure img')?.naturalWidth > 100")
+    text = page.locator("main").inner_text()
+    for value in (row["canonicalName"], row["verbatimScientificName"], row["match_rule"], row["attribution"], row["license"], row["geoprivacy"],
+                  str(row["decimalLatitude"]), row["taxonomy"], row["family"], row["split"], "phash_quality"):  # fmt: skip
+        assert value in text, value
+    assert (
+        page.locator("svg.map .spot").count() == 1
+        and page.locator(".record .gallery img").count() >= 1
+    )
+    assert page.locator("nav[aria-label=Lineage] a").count() >= 6
+    page.click("text=Every field")
+    assert schema.FIELDS["phash"].meaning in page.locator("details").inner_text()
+
+
+def test_rejects_are_listed_with_reasons_and_lead_to_what_was_kept(page, base):
+    goes(page, f"{base}/#/rejects")
+    page.click("th a:has-text('duplicate_near')")
+    until(page, "location.hash.includes('duplicate_near')")
+    page.click("text=the one kept >> nth=0")
+    page.wait_for_selector("h2:has-text('Of one organism, or alike')")
+    assert "Left out because this one stayed" in page.locator("main").inner_text()
+    goes(page, f"{base}/#/rejects?reason=licence_nc")
+    page.click("td a:has-text('details') >> nth=0")
+    page.wait_for_selector(".panel.warn")
+    assert "forbids commercial use" in page.locator(".panel.warn").inner_text()
+    assert page.locator("figure img").count() == 0, "what may not be shown is not"
+
+
+def test_numbers_are_tables_and_figures_with_words_for_who_cannot_see_them(page, base):
+    goes(page, f"{base}/#/numbers")
+    text = page.locator("main").inner_text()
+    for caption in (
+        "Kingdoms",
+        "Licences",
+        "Years",
+        "Countries",
+        "Label completeness",
+        "The long tail",
+    ):
+        assert caption in text
+    assert (
+        page.locator("svg.plot")
+        .get_attribute("aria-label")
+        .startswith("Pictures per species by rank: the first has")
+    )
+    assert page.locator("table caption").count() > 8
+
+
+def test_every_control_has_a_name_every_picture_its_words_and_one_heading_leads(page, base):
+    for address in ("#/", "#/rejects", "#/numbers", "#/taxon?in_kingdom=Plantae"):
+        goes(page, f"{base}/{address}")
+        assert page.locator("h1").count() == 1
+        unnamed = page.evaluate("""() => [...document.querySelectorAll('input, select, button, a, img, svg[role=img]')].filter(one => {
+          const label = one.labels?.[0]?.innerText ?? ''; return !(one.getAttribute('aria-label') || one.alt || label.trim() || one.innerText?.trim()
+            || one.querySelector?.('img')?.alt); }).map(one => one.outerHTML)""")  # fmt: skip
+        assert unnamed == []
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+
+
+def test_what_is_not_there_is_said_on_the_page(chrome, base):
+    page = chrome.new_page()
+    for address in ("#/picture/none", "#/taxon?in_kingdom=Nowhere", "#/picture/%E0%A4%A"):
+        page.goto(f"{base}/{address}")
+        page.reload()
+        page.wait_for_selector("h1:has-text('Not found')")
+        assert page.locator(".problem").inner_text()
+    page.close()
+
+
+def test_hostile_names_are_text_everywhere(page, hostile_base, hostile):
+    rows = pq.read_table(hostile / "metadata/v1/catalog-000000.parquet").to_pylist()
+    rejects = pq.read_table(hostile / "metadata/v1/rejects-000000.parquet").to_pylist()
+    goes(page, hostile_base)
+    assert page.locator("#title").inner_text().split("\n")[0].startswith('A "title"')
+    kingdom = rows[0]["kingdom"]
+    assert "<script>" in kingdom and page.locator("#tree .name").first.text_content() == kingdom
+    page.locator("#tree .name").first.click()
+    until(page, "location.hash.includes('in_kingdom')")
+    page.wait_for_timeout(300)
+    assert kingdom in page.locator("h1").text_content()
+    for row in rows:
+        goes(page, f"{hostile_base}/#/picture/{row['uuid']}")
+        assert (
+            kingdom in page.locator("main").text_content()
+            and row["creator"] in page.locator("main").text_content()
+        )
+    for address in ("#/rejects", "#/numbers"):
+        goes(page, f"{hostile_base}/{address}")
+        assert "pwned" in page.locator("main").text_content()
+    assert rejects and HOSTILE[:8] in rejects[0]["verbatimScientificName"]
+    page.fill("#search", "<script>")
+    page.wait_for_selector("#found li")
+    assert page.evaluate("window.pwned") is None
+    links = page.evaluate("[...document.links].map(a => a.protocol)")
+    assert set(links) <= {"http:", "https:"}
+    assert page.locator("main script, main iframe, main b").count() == 0
+
+
+def test_hostile_titles_do_not_reach_the_terminal_raw(hostile):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "catalog.browse", str(hostile), "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = "".join(running.stdout.readline() for _ in range(4))
+    finally:
+        running.terminate()
+        running.communicate()
+    assert "\x1b" not in said and r"\x1b[31m" in said and 'A "title"' in said
+    assert TITLE.count("\x1b") == 1
+
+
+def test_the_screenshot_of_the_readme_is_of_the_page(chrome, base, tmp_path):
+    from PIL import Image
+
+    from tests import screenshot
+
+    screenshot.shoot(chrome, base, tmp_path / "page.jpg")
+    made = Image.open(tmp_path / "page.jpg").convert("RGB")
+    shown = Image.open(ROOT / screenshot.FILE).convert("RGB")
+    assert made.size == shown.size and len(made.resize((64, 64)).getcolors(4096)) > 800
+    assert (ROOT / "README.md").read_text().count(f"({screenshot.FILE})") == 1
