@@ -224,10 +224,9 @@ def test_a_repository_of_the_hub_is_browsed_by_its_name(sample, tmp_path, xet):
             )
             uuid, n_bytes, n_small, n_open = json.loads(done.stdout)
             own = Shelf(str(sample))
-            assert (n_bytes, n_small) == (
-                len(own.picture(uuid)),
-                len(own.thumbnail(uuid)),
-            ) and n_open > 200
+            assert (n_bytes, n_small) == (len(own.picture(uuid)), len(own.thumbnail(uuid)))
+            assert n_open > 200
+            own.close()
         done = subprocess.run(
             [sys.executable, "-m", "catalog.browse", "org/none"],
             cwd=ROOT,
