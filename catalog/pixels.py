@@ -4,14 +4,15 @@ Stated choices: the first frame of an animation; EXIF orientation applied; embed
 converted to sRGB; CMYK through its profile, else Pillow's formula; 16-bit grey scaled to 8; alpha
 laid over white. A picture that would be larger than the pixel limit is refused before decoding.
 JPEGs are decoded by simplejpeg, which gives Pillow's very pixels in less time, and by Pillow where it
-will not. Shipped bytes carry no location: of EXIF only creator, copyright and description survive,
-byte for byte, or what XMP or IPTC say in their place; no other block and no comment does.
+will not. Shipped bytes carry no location: of EXIF only creator and copyright survive, byte for byte, or
+what XMP or IPTC say in their place, unless their text tells a place; no other block and no comment does.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -31,7 +32,11 @@ _SRGB = ImageCms.createProfile("sRGB")
 _IPTC_OF = {ExifTags.Base.Artist: (2, 80), ExifTags.Base.Copyright: (2, 116)}  # by-line, notice
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _XMP_OF = {ExifTags.Base.Artist: f"{_DC}creator", ExifTags.Base.Copyright: f"{_DC}rights"}
-_KEPT_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Copyright)
+_KEPT_TAGS = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
+_PLACE = re.compile(  # coordinates in words: decimal, degrees, MGRS and national grids, UTM
+    rb"\d{1,3}[.,]\d{3,}|\d\s*(\xc2?[\xb0\xba]|\xcb\x9a|deg\b)|\b\d{1,3}[\s:]\d{1,2}[\s:.,]\d{1,2}\S*\s*[NSEW]\b"
+    rb"|\b[NSEW]\s?\d{1,3}[.,\s]\d|\b\d{1,2}[C-X]\s?[A-Z]{2}\s?\d{4}|\b[A-Z]{2}\s?\d{3,5}\s?\d{3,5}\b"
+    rb"|\b\d{6,7}\D{1,4}\d{6,7}\b|\b(lat|lon|lng|latitude|longitude)\b", re.IGNORECASE)  # fmt: skip
 _TURNS = dict(enumerate((
     Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
     Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
@@ -204,6 +209,8 @@ def _kept_exif(image: ImageFile.ImageFile) -> bytes:
     if missing := [tag for tag in _IPTC_OF if tag not in kept]:
         for tag, words in _credit(image, missing).items():
             kept[tag] = words[:MAX_TAG_BYTES]
+    for told in [tag for tag in kept if _PLACE.search(kept[tag])]:
+        del kept[told]
     return kept.tobytes() if len(kept) else b""
 
 

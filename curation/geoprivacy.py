@@ -11,7 +11,8 @@ list's size (1 km is 0.01 degree, as in Chapman 2020, Current Best Practices for
 Occurrence Data) or withheld. The radius grows to half the cell's diagonal; elevation and depth are withheld.
 
 Under both, coordinates inside the text of protected rows (listed, or flagged by their publisher) are blotted out:
-decimal, degrees and minutes, MGRS, UTM and the grids of Britain and Ireland; in addresses and ids decimal ones.
+decimal, degrees and minutes, MGRS, UTM and the grids of Britain and Ireland; in addresses and ids decimal ones; and
+the digits of the row's own coordinates, to three decimals or more, wherever they stand.
 """
 
 from __future__ import annotations
@@ -44,8 +45,15 @@ create or replace macro without_rests(text) as regexp_replace(regexp_replace(tex
 create or replace macro without_places(text) as without_rests(without_grids(without_degrees(without_pairs(text))));
 create or replace macro is_place(lat, lon) as
   coalesce(lat between -90 and 90 and lon between -180 and 180 and not (lat = 0 and lon = 0), false);
-create or replace macro told(text, is_protected) as case when is_protected then without_places(text) else text end;
-create or replace macro told_id(text, is_protected) as case when is_protected then without_pairs(text) else text end;
+create or replace macro digits_of(degrees) as regexp_replace(printf('%.6f', abs(degrees)), '^(\d+)\.(\d{3}).*$',
+  '(^|[^0-9])\1[.,_-]?\2[0-9]*');
+create or replace macro without_own(text, degrees) as
+  case when degrees is null or not isfinite(degrees) or abs(degrees) > 180 or round(degrees, 3) = round(degrees) then text
+       else regexp_replace(text, digits_of(degrees), '\1[withheld]', 'g') end;
+create or replace macro told(text, is_protected, lat, lon) as
+  case when is_protected then without_own(without_own(without_places(text), lat), lon) else text end;
+create or replace macro told_id(text, is_protected, lat, lon) as
+  case when is_protected then without_own(without_own(without_pairs(text), lat), lon) else text end;
 """
 
 SQL = """

@@ -34,19 +34,19 @@ create or replace macro plainly(text) as trim(lower(strip_accents(text)));
 
 CATALOG_SQL = """
 with joined as (
-  select m.uuid, m.source, told_id(m.source_id, g.is_protected) as source_id, m.media_index, told_id(m.identifier, g.is_protected) as identifier, told_id(m."references", g.is_protected) as "references",
-    told_id(m.occurrenceID, g.is_protected) as occurrenceID, told_id(m.organismID, g.is_protected) as organismID, told_id(m.eventID, g.is_protected) as eventID, told_id(m.deploymentID, g.is_protected) as deploymentID,
+  select m.uuid, m.source, told_id(m.source_id, g.is_protected, m.decimalLatitude, m.decimalLongitude) as source_id, m.media_index, told_id(m.identifier, g.is_protected, m.decimalLatitude, m.decimalLongitude) as identifier, told_id(m."references", g.is_protected, m.decimalLatitude, m.decimalLongitude) as "references",
+    told_id(m.occurrenceID, g.is_protected, m.decimalLatitude, m.decimalLongitude) as occurrenceID, told_id(m.organismID, g.is_protected, m.decimalLatitude, m.decimalLongitude) as organismID, told_id(m.eventID, g.is_protected, m.decimalLatitude, m.decimalLongitude) as eventID, told_id(m.deploymentID, g.is_protected, m.decimalLatitude, m.decimalLongitude) as deploymentID,
     p.original_width, p.original_height, f.md5, f.media_type, p.phash, p.phash_quality, m.crop,
     n.kingdom, n.phylum, n."class", n."order", n.family, n.genus, n.species, n.specificEpithet,
-    n.infraspecificEpithet, n.taxonRank, told(n.canonicalName, g.is_protected) as canonicalName, told(n.scientificName, g.is_protected) as scientificName,
-    told(n.scientificNameAuthorship, g.is_protected) as scientificNameAuthorship, v.vernacularName, n.taxonID, n.taxonomy, told(m.verbatimScientificName, g.is_protected) as verbatimScientificName,
+    n.infraspecificEpithet, n.taxonRank, told(n.canonicalName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as canonicalName, told(n.scientificName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as scientificName,
+    told(n.scientificNameAuthorship, g.is_protected, m.decimalLatitude, m.decimalLongitude) as scientificNameAuthorship, v.vernacularName, n.taxonID, n.taxonomy, told(m.verbatimScientificName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as verbatimScientificName,
     n.match_rule, n.match_score, n.match_reason, m.basisOfRecord, null::varchar as image_type,
-    m.sex, m.lifeStage, m.eventDate, told(m.recordedBy, g.is_protected) as recordedBy,
+    m.sex, m.lifeStage, m.eventDate, told(m.recordedBy, g.is_protected, m.decimalLatitude, m.decimalLongitude) as recordedBy,
     g.decimalLatitude, g.decimalLongitude, g.coordinateUncertaintyInMeters, m.countryCode,
-    case when not coalesce(g.is_protected, false) then m.minimumElevationInMeters end as minimumElevationInMeters, case when not coalesce(g.is_protected, false) then m.minimumDepthInMeters end as minimumDepthInMeters, told(m.dataGeneralizations, g.is_protected) as dataGeneralizations,
-    told(m.informationWithheld, g.is_protected) as informationWithheld, g.geoprivacy, m.dna_bin, m.dna_barcode,
-    m.license, m.license_status, told(m.license_verbatim, g.is_protected) as license_verbatim, told(m.creator, g.is_protected) as creator, told(m.rightsHolder, g.is_protected) as rightsHolder, told(m.publisher, g.is_protected) as publisher,
-    told(m.attribution, g.is_protected) as attribution, m.datasetKey, told(m.datasetName, g.is_protected) as datasetName,
+    case when not coalesce(g.is_protected, false) then m.minimumElevationInMeters end as minimumElevationInMeters, case when not coalesce(g.is_protected, false) then m.minimumDepthInMeters end as minimumDepthInMeters, told(m.dataGeneralizations, g.is_protected, m.decimalLatitude, m.decimalLongitude) as dataGeneralizations,
+    told(m.informationWithheld, g.is_protected, m.decimalLatitude, m.decimalLongitude) as informationWithheld, g.geoprivacy, m.dna_bin, m.dna_barcode,
+    m.license, m.license_status, told(m.license_verbatim, g.is_protected, m.decimalLatitude, m.decimalLongitude) as license_verbatim, told(m.creator, g.is_protected, m.decimalLatitude, m.decimalLongitude) as creator, told(m.rightsHolder, g.is_protected, m.decimalLatitude, m.decimalLongitude) as rightsHolder, told(m.publisher, g.is_protected, m.decimalLatitude, m.decimalLongitude) as publisher,
+    told(m.attribution, g.is_protected, m.decimalLatitude, m.decimalLongitude) as attribution, m.datasetKey, told(m.datasetName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as datasetName,
     null::varchar as museum_label, null::double as museum_score, null::double as animal_score,
     null::double as face_score, coalesce(d.group_id, m.uuid) as group_id,
     t.redistributable, t.keep, m.provider_split
@@ -186,11 +186,12 @@ from "fetch" group by host, status, error, http_status order by host, status, er
 
 REJECTS_SQL = """
 select v.* exclude (keep, redistributable)
-    replace (told_id(v.identifier, coalesce(g.is_protected, v.uuid is null)) as identifier,
-             told_id(v.source_id, coalesce(g.is_protected, v.uuid is null)) as source_id,
-             told(v.license_verbatim, coalesce(g.is_protected, v.uuid is null)) as license_verbatim,
-             told(v.verbatimScientificName, coalesce(g.is_protected, v.uuid is null)) as verbatimScientificName)
-from verdict v left join geoprivacy g using (uuid) where not keep
+    replace (told_id(v.identifier, coalesce(g.is_protected, v.uuid is null), m.decimalLatitude, m.decimalLongitude) as identifier,
+             told_id(v.source_id, coalesce(g.is_protected, v.uuid is null), m.decimalLatitude, m.decimalLongitude) as source_id,
+             told(v.license_verbatim, coalesce(g.is_protected, v.uuid is null), m.decimalLatitude, m.decimalLongitude) as license_verbatim,
+             told(v.verbatimScientificName, coalesce(g.is_protected, v.uuid is null), m.decimalLatitude, m.decimalLongitude) as verbatimScientificName)
+from verdict v join media m using (archive, source_table, source_row, media_index)
+left join geoprivacy g on g.uuid = v.uuid where not keep
 order by archive, source_table, source_row, media_index
 """
 
@@ -225,9 +226,9 @@ compared as (
     end as cause
   from stated s join label n using (lineage)
 )
-select * replace (told(verbatimScientificName, true) as verbatimScientificName, told(kingdom, true) as kingdom,
-  told(family, true) as family, told(genus, true) as genus, told(species, true) as species,
-  told(canonicalName, true) as canonicalName)
+select * replace (told(verbatimScientificName, true, null, null) as verbatimScientificName, told(kingdom, true, null, null) as kingdom,
+  told(family, true, null, null) as family, told(genus, true, null, null) as genus, told(species, true, null, null) as species,
+  told(canonicalName, true, null, null) as canonicalName)
 from compared where cause is not null order by cause, lineage
 """
 
@@ -254,7 +255,7 @@ def tables(
         artifact.check(path, table)
         return path
 
-    rejects = made(schema.REJECTS, sql.query(con, REJECTS_SQL, verdict=inputs["verdict"],
+    rejects = made(schema.REJECTS, sql.query(con, REJECTS_SQL, verdict=inputs["verdict"], media=inputs["media"],
                                              geoprivacy=inputs["geoprivacy"]), CATALOG_PER_GROUP)  # fmt: skip
     words = {"kingdom_words": list(KINGDOMS), "problems": list(PROBLEMS)}
     made(

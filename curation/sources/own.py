@@ -43,7 +43,12 @@ with r as (
     number(said(fields, $at.coordinateUncertaintyInMeters))
       as coordinateUncertaintyInMeters,
     said(fields, $at.countryCode) as countryCode,
-    said(fields, $at.informationWithheld) as informationWithheld,
+    coalesce(said(fields, $at.dataGeneralizations),
+      case when lower(said(fields, $at.coordinates_obscured)) in ('true', 't', '1', 'yes')
+        then 'coordinates obscured by the provider' end) as dataGeneralizations,
+    coalesce(said(fields, $at.informationWithheld),
+      case when lower(said(fields, $at.geoprivacy)) in ('private', 'obscured', 'obscured_private')
+        then 'place is ' || lower(said(fields, $at.geoprivacy)) || ' by the observer' end) as informationWithheld,
     said(fields, $at.license) as license_verbatim, said(fields, $at.title) as title,
     said(fields, $at.creator) as creator, said(fields, $at.rightsHolder) as rightsHolder,
     said(fields, $at.publisher) as publisher, said(fields, $at.datasetName) as datasetName
@@ -87,7 +92,7 @@ _TERMS = {
 _PLAIN = (
     "occurrenceID organismID eventID deploymentID catalogNumber kingdom phylum family genus species "
     "infraspecificEpithet basisOfRecord sex recordedBy coordinateUncertaintyInMeters "
-    "countryCode informationWithheld title rightsHolder publisher datasetName"
+    "countryCode informationWithheld dataGeneralizations coordinates_obscured geoprivacy title rightsHolder publisher datasetName"
 ).split()
 
 

@@ -17,7 +17,7 @@ from curation.images import fetch, render
 from curation.store import Ledger, Packs
 from curation.workshop import Build, Made
 
-VERSION = 3
+VERSION = 4
 FETCHED = pa.schema([*fetch.FETCHED, ("runs", pa.int32()), ("stamp", pa.string())])
 """The ledger of what was asked: outcomes, where the bytes lie, runs that asked, and what tells that a
 local file has changed."""

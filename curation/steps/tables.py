@@ -70,7 +70,7 @@ def _source(build: Build, item: Source) -> Artifact:
             readers[item.kind]().copy_to(path)
         return {"rows": artifact.check(path, schema.SOURCE)}
 
-    return build.make("source", 3, params, hashes, write)
+    return build.make("source", 4, params, hashes, write)
 
 
 def taxon(build: Build, _: Made) -> list[Artifact]:

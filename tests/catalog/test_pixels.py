@@ -206,6 +206,31 @@ def test_shipped_bytes_keep_creator_and_copyright_and_nothing_about_the_place():
         assert text.encode() + b"\0" in data, "byte for byte"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Jo at 48.2123, 16.3987",
+        "48°12'30\"N",
+        "56H LH 33300 58700",
+        "SU 1234 5678",
+        "lat 48",
+        "N 48.21",
+        "333000 6258700",
+    ],
+)
+def test_a_credit_that_tells_a_place_does_not_go_into_the_picture(text):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist], exif[ExifTags.Base.Copyright] = (
+        text.encode(),
+        "Jo 2020, no. 12.345"[:12],
+    )
+    exif[ExifTags.Base.ImageDescription] = "anything"
+    data = pixels.shipped(
+        pixels.decode(encoded(NOISE, "JPEG", exif=exif)), max_side_px=0, quality=90
+    )[0]
+    assert dict(Image.open(io.BytesIO(data)).getexif()) == {ExifTags.Base.Copyright: "Jo 2020, no."}
+
+
 def test_a_description_of_megabytes_does_not_stop_a_picture_from_being_shipped():
     data = encoded(NOISE, "TIFF", tiffinfo={270: "x" * 100_000})
     out = pixels.shipped(pixels.decode(data), max_side_px=0, quality=90)[0]

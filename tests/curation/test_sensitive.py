@@ -1,11 +1,13 @@
 """What a list of sensitive species names is told coarsely or not at all, wherever its place could be read."""
 
+import io
 import json
 import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import ExifTags, Image
 
 from catalog import schema, sql
 from curation import build, geoprivacy, recipe, sensitive
@@ -49,12 +51,36 @@ box = [-37.6, 141.0, -28.1, 153.7]
 SECRETS = re.compile(r"\.(8123|1987|6123|2987|4123|3987|2123|4987|1123|5987)|48'44|58700|11'55")
 
 
+def tagged():
+    """A JPEG that tells its place in EXIF (GPS, artist, copyright, description, comment), XMP, IPTC and a comment."""
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.ImageDescription] = "Nest at -33.812345, 151.198765"
+    exif[ExifTags.Base.Artist] = "A at 33\u00b048'44.4S 151\u00b011'55.6E".encode()
+    exif[ExifTags.Base.Copyright] = "B, 56H LH 33300 58700"
+    gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
+    gps[ExifTags.GPS.GPSLatitude], gps[ExifTags.GPS.GPSLongitude] = (
+        (33.0, 48.0, 44.4),
+        (151.0, 11.0, 55.6),
+    )
+    gps[ExifTags.GPS.GPSAreaInformation] = b"ASCII\0\0\0.8123"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"ASCII\0\0\0-33.812345"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a exif:GPSLatitude="33,48.74S" xmlns:exif="e">-33.812345</a></x:xmpmeta>'
+    photo(0).convert("RGB").save(
+        out, "JPEG", exif=exif, xmp=xmp, comment=b"-33.812345 151.198765", quality=92
+    )
+    words = b"\x1c\x02\x5c" + (9).to_bytes(2, "big") + b"-33.81234"  # IPTC sublocation
+    block = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(words).to_bytes(4, "big") + words
+    data = out.getvalue()
+    return data[:2] + b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block + data[2:]
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """A dataset with places that must not be told, its rows by picture, and its folder."""
     folder = tmp_path_factory.mktemp("guarded")
     for k in range(8):
         photo(k).save(folder / f"{k}.png")
+    (folder / "0.png").write_bytes(tagged())
     (folder / "t.csv").write_text(TABLE)
     (folder / "list.csv").write_text(LIST)
     (folder / "r.toml").write_text(RECIPE)
@@ -125,6 +151,61 @@ def test_no_published_file_tells_a_protected_place(guarded):
     assert n_read > 20
 
 
+def test_no_picture_or_thumbnail_tells_its_place_in_tags_or_text(guarded):
+    """Planted in every block a JPEG has; picture bytes lie uncompressed in the files, so all of a file is searched."""
+    _, folder = guarded
+    given = tagged()
+    words = re.compile(rb"\.8123|1987|48'44|58700|11'55|GPS|xmpmeta|8BIM|Nest|33300|,48\.74")
+    assert len(set(words.findall(given))) >= 8, "they are there"
+    n_images = 0
+    for path in sorted(folder.rglob("*.parquet")):
+        for column in {"image", "thumbnail"} & set(pq.read_schema(path).names):
+            for image in pq.read_table(path, columns=[column])[column].to_pylist():
+                found = Image.open(io.BytesIO(image["bytes"]))
+                assert not words.search(image["bytes"]) and not found.getexif().get_ifd(
+                    ExifTags.IFD.GPSInfo
+                )
+                assert (
+                    not set(found.info) & {"xmp", "comment", "photoshop"}
+                    and len(found.getexif()) == 0
+                )
+                n_images += 1
+    assert n_images >= 16, "eight pictures, eight thumbnails"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "IMG_-33.812.jpg",
+        "lot 33812345",
+        "33,8123",
+        "33_812 and 151_198",
+        "https://x.example/33.81234/t",
+        "a151.1987z",
+        "33-812345",
+    ],
+)
+def test_the_digits_of_the_rows_own_place_are_found_however_they_stand(con, text):
+    con.execute(geoprivacy.MACROS)
+    for macro in ("told", "told_id"):
+        (found,) = con.execute(
+            f"select {macro}(?, true, -33.812345, 151.198765)", [text]
+        ).fetchone()
+        assert "[withheld]" in found and "812" not in found and "198" not in found, found
+        assert con.execute(
+            f"select {macro}(?, false, -33.812345, 151.198765)", [text]
+        ).fetchone() == (text,)
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon"), [(None, None), (float("nan"), float("inf")), (33.0, 151.0), (999.0, -999.5)]
+)
+def test_numbers_that_are_no_place_of_the_row_stay(con, lat, lon):
+    con.execute(geoprivacy.MACROS)
+    text = "specimen 33812, box 151198, in 1998"
+    assert con.execute("select told(?, true, ?, ?)", [text, lat, lon]).fetchone() == (text,)
+
+
 def test_text_of_protected_rows_loses_coordinates_and_other_text_does_not(guarded):
     rows, _ = guarded
     assert rows[0]["references"] == "https://x.example/?[withheld]&[withheld]"
@@ -146,9 +227,11 @@ def test_text_of_protected_rows_loses_coordinates_and_other_text_does_not(guarde
 )  # fmt: skip
 def test_coordinates_in_every_usual_writing_are_seen(con, text):
     con.execute(geoprivacy.MACROS)
-    (found,) = con.execute("select told(?, true)", [f"seen near {text} yesterday"]).fetchone()
+    (found,) = con.execute(
+        "select told(?, true, null, null)", [f"seen near {text} yesterday"]
+    ).fetchone()
     assert "[withheld]" in found and not re.search(r"\d{3,}|\d\.\d", found), found
-    (kept,) = con.execute("select told(?, false)", [text]).fetchone()
+    (kept,) = con.execute("select told(?, false, null, null)", [text]).fetchone()
     assert kept == text
 
 
@@ -164,7 +247,7 @@ def test_coordinates_in_every_usual_writing_are_seen(con, text):
 )
 def test_text_without_coordinates_stays(con, text):
     con.execute(geoprivacy.MACROS)
-    assert con.execute("select told(?, true)", [text]).fetchone() == (text,)
+    assert con.execute("select told(?, true, null, null)", [text]).fetchone() == (text,)
 
 
 @pytest.mark.parametrize(

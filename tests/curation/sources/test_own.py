@@ -160,3 +160,13 @@ def test_letters_of_another_encoding_are_told(tmp_path, caplog):
     found = read(tmp_path, "t.csv", text)
     assert [row["creator"] for row in found] == ["Müller", "Ærø"]
     assert "t.csv is not UTF-8; it is read as Windows-1252" in caplog.text
+
+
+def test_flags_of_obscured_places_become_darwin_core_words(tmp_path):
+    """iNaturalist's export says so in columns of its own; the place itself is obscured there already."""
+    text = ("image_url,scientific_name,latitude,longitude,coordinates_obscured,geoprivacy,dataGeneralizations\n"
+            "https://x.example/1.jpg,Aus bus,1.5,2.5,true,,\nhttps://x.example/2.jpg,Aus bus,1.5,2.5,false,obscured,\n"
+            "https://x.example/3.jpg,Aus bus,1.5,2.5,false,,\nhttps://x.example/4.jpg,Aus bus,1.5,2.5,,as-published/1:unchanged,to 10 km\n")  # fmt: skip
+    found = read(tmp_path, "t.csv", text)
+    assert [(r["dataGeneralizations"], r["informationWithheld"]) for r in found] == [
+        ("coordinates obscured by the provider", None), (None, "place is obscured by the observer"), (None, None), ("to 10 km", None)]  # fmt: skip
