@@ -38,22 +38,22 @@ Said = Mapping[str, str]
 
 def answers(shelf: Shelf) -> dict[str, Callable[[Said], Any]]:
     """What may be asked under /api/, by name; each takes the query of the address."""
-    from catalog import questions
+    from catalog import questions, record
 
     def path(said: Said) -> dict[str, str]:
         return {level: said[f"in_{level}"] for level in questions.LEVELS if said.get(f"in_{level}")}
 
     return {
-        "overview": lambda _: questions.overview(shelf),
+        "overview": lambda _: record.overview(shelf),
         "children": lambda said: questions.children(shelf, path(said)),
         "taxon": lambda said: questions.taxon(shelf, path(said)),
         "pictures": lambda said: questions.pictures(shelf, path(said), said, said.get("after", "")),
         "count": lambda said: questions.count(shelf, path(said), said),
         "places": lambda said: questions.places(shelf, path(said), said),
         "search": lambda said: questions.search(shelf, said.get("text", "")),
-        "record": lambda said: questions.record(shelf, said.get("uuid", "")),
-        "rejects": lambda said: questions.rejects(shelf, said, said.get("after", "")),
-        "statistics": lambda _: questions.statistics(shelf),
+        "record": lambda said: record.record(shelf, said.get("uuid", "")),
+        "rejects": lambda said: record.rejects(shelf, said, said.get("after", "")),
+        "statistics": lambda _: record.statistics(shelf),
     }
 
 

@@ -102,7 +102,7 @@ def test_every_sql_constant_parses_and_stages_end_in_an_order():
         assert con.extract_statements(text), place
     for place in ("media.py:SQL", "verdict.py:SQL", "dedup.py:SQL", "geoprivacy.py:SQL", "sources/gbif.py:SQL",
                   "taxonomy/resolve.py:LABEL_SQL", "taxonomy/backbone.py:SQL", "taxonomy/backbone.py:PROBLEMS_SQL",
-                  "taxonomy/vernacular.py:SQL", "metadata.py:CONFLICTS_SQL", "metadata.py:NAMES_SQL"):  # fmt: skip
+                  "taxonomy/vernacular.py:SQL", "metadata.py:CONFLICTS_SQL", "index.py:NAMES_SQL"):  # fmt: skip
         text = found[f"curation/{place}"]
         assert "order by" in text.rsplit(")", 1)[-1].lower() or re.search(
             r"order by [\w., \"]+\s*$", text.strip()), place  # fmt: skip

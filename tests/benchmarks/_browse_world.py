@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from catalog import schema, sql
-from curation import metadata
+from curation import index
 
 N_THUMBNAILS = schema.THUMBNAILS_PER_FILE
 
@@ -76,9 +77,9 @@ def world(folder: Path, work: Path, n_rows: int, n_species: int) -> Path:
     sql.query(con, JOINED_SQL, {"n_rows": n_rows, "n_species": n_species}, species=species,
               empty=schema.CATALOG.empty()).copy_to(joined)  # fmt: skip
     sql.query(con, REJECTS_SQL, joined=joined, empty=schema.REJECTS.empty()).copy_to(
-        rejects, metadata.CATALOG_PER_GROUP
+        rejects, index.CATALOG_PER_GROUP
     )
-    metadata.browsable(
+    index.index(
         con, joined, meta, work, rejects=rejects, taxon=[], common=[], listed=schema.LISTED.empty()
     )
     joined.unlink()
@@ -105,3 +106,7 @@ def _thumbnails(path: Path) -> None:
         row_group_size=64,
         compression={"uuid": "zstd", "thumbnail.bytes": "none", "thumbnail.path": "zstd"},
     )
+
+
+if __name__ == "__main__":
+    world(Path(sys.argv[1]) / "dataset", Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

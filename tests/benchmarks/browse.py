@@ -11,6 +11,8 @@ import itertools
 import json
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,7 +25,6 @@ from typing import Any
 from catalog import questions, sql
 from catalog.browse import server
 from catalog.shelf import Shelf
-from tests.benchmarks._browse_world import world
 from tests.benchmarks.harness import Result, Row, peak_mb, target
 from tests.browser import chromium
 
@@ -47,7 +48,16 @@ def run(*, quick: bool) -> Result:
     """Timed over one server; medians of warm answers, and the slowest opening of the tree."""
     n_rows, n_species = (500_000, 20_000) if quick else (N_ROWS, N_SPECIES)
     with tempfile.TemporaryDirectory() as name:
-        folder = world(Path(name) / "dataset", Path(name), n_rows, n_species)
+        folder = Path(name) / "dataset"
+        made = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks._browse_world",
+            name,
+            str(n_rows),
+            str(n_species),
+        ]
+        subprocess.run(made, check=True)  # apart: its memory is not the browser's
         started = time.perf_counter()
         shelf = Shelf(str(folder))
         opened_s = time.perf_counter() - started
@@ -75,7 +85,7 @@ def run(*, quick: bool) -> Result:
                     _timed(lambda: peers.execute(PEER_SEARCH_SQL).fetchall())),
                 Row("one record by its uuid", "s", _timed(lambda: _anew(base, "record", uuid=uuid)),
                     _timed(lambda: peers.execute(PEER_RECORD_SQL, {"uuid": uuid}).fetchall())),
-                Row("a page of one genus with three filters", "s",
+                Row("a page of a kingdom with three filters", "s",
                     _timed(lambda: _anew(base, "pictures", in_kingdom="Animalia", license="CC0-1.0", countryCode="JP",
                                         from_year="2015"))),
                 Row("count of all with two filters", "s", _timed(lambda: _anew(base, "count", license="CC0-1.0", countryCode="JP"))),

@@ -206,9 +206,9 @@ def test_the_program_says_where_it_is_and_what_is_wrong(sample, tmp_path):
 
 @pytest.mark.parametrize("xet", [False, True])
 def test_a_repository_of_the_hub_is_browsed_by_its_name(sample, tmp_path, xet):
-    code = ("import json, sys\nfrom catalog.shelf import Shelf\nfrom catalog import questions\n"
+    code = ("import json, sys\nfrom catalog.shelf import Shelf\nfrom catalog import questions, record\n"
             "s = Shelf(sys.argv[1])\nu = questions.pictures(s, {'kingdom': 'Animalia'}, {'pixels': 'yes'})['pictures'][0]['uuid']\n"
-            "print(json.dumps([u, len(s.picture(u)), len(s.thumbnail(u)), questions.overview(s)['n_open']]))")  # fmt: skip
+            "print(json.dumps([u, len(s.picture(u)), len(s.thumbnail(u)), record.overview(s)['n_open']]))")  # fmt: skip
     with Hub(tmp_path / "hub") as hub:
         env = hub.env(xet, TOKEN)
         subprocess.run([sys.executable, "-m", "curation.publish", str(sample), "--repo", "org/tree"], cwd=ROOT, env=env, check=True,

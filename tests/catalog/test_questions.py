@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import questions, schema
+from catalog import questions, record, schema
 from catalog.shelf import Shelf
 
 
@@ -153,7 +153,7 @@ def test_every_picture_has_a_record_and_those_in_the_data_their_pixels_and_thumb
     }
     thumbs = {row["uuid"]: row["thumbnail"]["bytes"] for row in read(sample, "thumbnails")}
     for row in read(sample, "catalog"):
-        told = questions.record(shelf, row["uuid"])
+        told = record.record(shelf, row["uuid"])
         assert {k: told["record"][k] for k in row} == row
         assert told["has_picture"] == (row["uuid"] in data)
         if row["keep"]:
@@ -182,7 +182,7 @@ def test_a_record_shows_its_group_and_what_was_left_out_for_it(shelf, sample):
         groups[row["group_id"]].add(row["uuid"])
     n_grouped = 0
     for row in rows:
-        told = questions.record(shelf, row["uuid"])
+        told = record.record(shelf, row["uuid"])
         assert {one["uuid"] for one in told["group"]} == groups[row["group_id"]] - {row["uuid"]}
         n_grouped += bool(told["group"])
         gone = [
@@ -199,14 +199,14 @@ def test_every_row_left_out_under_an_id_says_why_and_pages_hold_each_once(shelf,
     rejects = read(sample, "rejects")
     for row in rejects:
         if row["uuid"]:
-            record = questions.record(shelf, row["uuid"])
-            told = record["rejected"] + record["duplicates"]
+            whole = record.record(shelf, row["uuid"])
+            told = whole["rejected"] + whole["duplicates"]
             assert row["reject_reason"] in [one["reject_reason"] for one in told] and all(
                 one["meaning"] for one in told
             )
     seen, after = [], ""
     while True:
-        page = questions.rejects(shelf, {}, after)
+        page = record.rejects(shelf, {}, after)
         seen += [
             (r["archive"], r["source_table"], r["source_row"], r["media_index"])
             for r in page["rejects"]
@@ -217,16 +217,16 @@ def test_every_row_left_out_under_an_id_says_why_and_pages_hold_each_once(shelf,
     assert seen == [
         (r["archive"], r["source_table"], r["source_row"], r["media_index"]) for r in rejects
     ]
-    some = questions.rejects(shelf, {"stage": "licence", "reason": "licence_nc"})["rejects"]
+    some = record.rejects(shelf, {"stage": "licence", "reason": "licence_nc"})["rejects"]
     assert len(some) == sum(r["reject_reason"] == "licence_nc" for r in rejects)
-    (one,) = questions.rejects(shelf, {"text": rejects[5]["identifier"].upper()})["rejects"][:1]
+    (one,) = record.rejects(shelf, {"text": rejects[5]["identifier"].upper()})["rejects"][:1]
     assert one["identifier"] == rejects[5]["identifier"]
 
 
 def test_what_is_not_there_is_said(shelf, tmp_path):
     with pytest.raises(LookupError, match="no such taxon"):
         questions.taxon(shelf, {"kingdom": "Nowhere"})
-    for asked in (lambda: questions.record(shelf, "x"), lambda: shelf.thumbnail("x"), lambda: shelf.picture("x"),
+    for asked in (lambda: record.record(shelf, "x"), lambda: shelf.thumbnail("x"), lambda: shelf.picture("x"),
                   lambda: shelf.thumbnail("99999999")):  # fmt: skip
         with pytest.raises(LookupError):
             asked()

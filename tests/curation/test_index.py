@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import schema
-from curation import metadata
+from curation import index
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def joined(tmp_path):
 def test_positions_in_the_catalogue_and_among_thumbnails_hold_over_files(
     con, joined, tmp_path, monkeypatch, per_file, per_group
 ):
-    monkeypatch.setattr(metadata, "CATALOG_PER_FILE", per_file)
-    monkeypatch.setattr(metadata, "CATALOG_PER_GROUP", per_group)
+    monkeypatch.setattr(index, "CATALOG_PER_FILE", per_file)
+    monkeypatch.setattr(index, "CATALOG_PER_GROUP", per_group)
     meta = tmp_path / "meta"
     meta.mkdir()
-    paths = metadata.ordered(con, joined, meta, tmp_path / "placed.parquet")
+    paths = index.ordered(con, joined, meta, tmp_path / "placed.parquet")
     assert [p.name for p in paths] == [
         f"catalog-{k:06d}.parquet" for k in range(-(-2_345 // per_file))
     ]
@@ -59,16 +59,14 @@ def test_positions_in_the_catalogue_and_among_thumbnails_hold_over_files(
 def test_an_empty_catalogue_is_one_file_without_rows(con, tmp_path):
     fields = pa.schema([f for f in schema.CATALOG.schema if f.name != "thumbnail_row"])
     pq.write_table(fields.empty_table(), tmp_path / "joined.parquet")
-    (path,) = metadata.ordered(
-        con, tmp_path / "joined.parquet", tmp_path, tmp_path / "placed.parquet"
-    )
+    (path,) = index.ordered(con, tmp_path / "joined.parquet", tmp_path, tmp_path / "placed.parquet")
     assert pq.read_table(path).num_rows == 0 and pq.read_schema(path).names == list(
         schema.CATALOG.columns
     )
 
 
 def test_lookup_leads_from_a_uuid_a_group_and_a_kept_picture(con, joined, tmp_path):
-    metadata.ordered(con, joined, tmp_path, tmp_path / "placed.parquet")
+    index.ordered(con, joined, tmp_path, tmp_path / "placed.parquet")
     rejects = [
         {"uuid": "gone-1", "archive": "a", "source_row": 1, "duplicate_of": "00000007"},
         {"uuid": None, "archive": "a", "source_row": 2},
@@ -77,7 +75,7 @@ def test_lookup_leads_from_a_uuid_a_group_and_a_kept_picture(con, joined, tmp_pa
         pa.Table.from_pylist(rejects, schema=schema.REJECTS.schema),
         tmp_path / "rejects-000000.parquet",
     )
-    metadata.browsable(
+    index.index(
         con,
         joined,
         tmp_path,
