@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from catalog import terminal
+
 if TYPE_CHECKING:
     from catalog.shelf import Shelf
 
@@ -80,31 +82,39 @@ def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
 
         def do_GET(self) -> None:
             """Every answer there is; anything else is 404, and other methods are 501."""
-            url = urlsplit(self.path)
-            said = tuple(sorted(parse_qsl(url.query, max_num_fields=60)))
-            kind, _, name = url.path.lstrip("/").partition("/")
             if not self._is_local():
-                self._send(
-                    HTTPStatus.FORBIDDEN, b"this page answers its own machine alone", "text/plain"
-                )
+                said = b"this page answers its own machine alone"
+                self._send(HTTPStatus.FORBIDDEN, said, "text/plain")
                 return
             try:
-                if url.path == "/favicon.ico":
-                    self._send(HTTPStatus.NO_CONTENT, b"", "image/x-icon")
-                elif url.path in files:
-                    self._send(HTTPStatus.OK, *files[url.path])
-                elif kind == "api" and name in asked:
-                    self._send(HTTPStatus.OK, answer(name, said), "application/json")
-                elif kind == "thumbnail":
-                    self._send(HTTPStatus.OK, shelf.thumbnail(name), "image/jpeg", keep=True)
-                elif kind == "picture":
-                    self._send(HTTPStatus.OK, shelf.picture(name), "image/jpeg", keep=True)
-                else:
-                    self._json(HTTPStatus.NOT_FOUND, {"error": "there is nothing here"})
+                self._answer()
             except LookupError as error:
                 self._json(HTTPStatus.NOT_FOUND, {"error": str(error)})
             except ValueError as error:
                 self._json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+            except ConnectionError:
+                raise
+            except Exception as error:  # the next question may be answered again
+                terminal.error(f"{self.path}: {error}")
+                wrong = {"error": "the dataset could not be read; the terminal says why"}
+                self._json(HTTPStatus.INTERNAL_SERVER_ERROR, wrong)
+
+        def _answer(self) -> None:
+            url = urlsplit(self.path)
+            said = tuple(sorted(parse_qsl(url.query, max_num_fields=60)))
+            kind, _, name = url.path.lstrip("/").partition("/")
+            if url.path == "/favicon.ico":
+                self._send(HTTPStatus.NO_CONTENT, b"", "image/x-icon")
+            elif url.path in files:
+                self._send(HTTPStatus.OK, *files[url.path])
+            elif kind == "api" and name in asked:
+                self._send(HTTPStatus.OK, answer(name, said), "application/json")
+            elif kind == "thumbnail":
+                self._send(HTTPStatus.OK, shelf.thumbnail(name), "image/jpeg", keep=True)
+            elif kind == "picture":
+                self._send(HTTPStatus.OK, shelf.picture(name), "image/jpeg", keep=True)
+            else:
+                raise LookupError("there is nothing here")
 
         def _is_local(self) -> bool:
             """Whether the page was asked for by this machine's own name: no other site may lead here."""
@@ -151,7 +161,6 @@ def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(argv)
-    from catalog import terminal
     from catalog.shelf import Shelf
 
     try:
@@ -164,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.error(f"port {args.port} cannot be had ({error}); choose another with --port")
         return 2
     terminal.tell(
-        f"{shelf.title}, release {shelf.release}\n\nopen  http://{HOST}:{there.server_port}/\nstop  Ctrl-C"
+        f"{terminal.line(shelf.title)}, release {terminal.line(shelf.release)}\n\nopen  http://{HOST}:{there.server_port}/\nstop  Ctrl-C"
     )
     try:
         there.serve_forever()

@@ -27,11 +27,11 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 def describe(
     con: duckdb.DuckDBPyConnection, folder: Path, *, name: str, title: str, licence: str, release: str,
-    authors: Sequence[str] = (), cited: Mapping[str, str] | None = None,
+    authors: Sequence[str] = (), cited: Mapping[str, str] | None = None, prepared: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write what describes a finished dataset folder: README.md, its figures, CITATION.cff, croissant.json.
 
-    `cited` maps the name of a source or taxonomy to its citation.
+    `cited` maps the name of a source or taxonomy to its citation; `prepared` says what was done to the pictures.
     """
     numbers, sources = stats.Numbers(con, folder, release), dict(cited or {})
     lines = stats.limits(numbers)
@@ -44,14 +44,16 @@ def describe(
         figures.long_tail(tail, folder / TAIL_FILE)
         shown[TAIL_FILE] = "pictures per species, by rank"
     front = front_matter(folder, title=title, licence=licence, release=release)
-    body = _body(numbers, lines, name=name, title=title, cited=sources, figures=shown)
+    body = _body(
+        numbers, lines, name=name, title=title, cited=sources, figures=shown, prepared=prepared
+    )
     (folder / "README.md").write_text(f"---\n{front}---\n\n{body}", encoding="utf-8")
     cite.cff(folder, title=title, release=release, licence=licence, authors=authors, cited=sources)
     collected = "; ".join(
         f"{row['n_images']:,} pictures from {row['value']}" for row in numbers.facet("source")
     )
     croissant.write(folder, name=name, title=title, release=release, licence=licence, authors=authors, limits=lines,
-                    collected=collected)  # fmt: skip
+                    collected=collected, prepared=prepared)  # fmt: skip
 
 
 def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str:
@@ -75,9 +77,7 @@ def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str
         "size_categories": [next((t for top, t in _SIZES if n_images < top), "n>1B")],
         "configs": configs, "dataset_info": infos,
     }  # fmt: skip
-    return "".join(
-        f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items()
-    )
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in head.items())
 
 
 def _info(
@@ -97,7 +97,7 @@ def _info(
 
 def _body(
     numbers: stats.Numbers, lines: Sequence[str], *, name: str, title: str, cited: Mapping[str, str],
-    figures: Mapping[str, str],
+    figures: Mapping[str, str], prepared: Sequence[str],
 ) -> str:  # fmt: skip
     taxa = numbers.taxa()
 
@@ -117,6 +117,8 @@ def _body(
     )
     parts.append('```python\nfrom datasets import load_dataset\n\n'
                  f'data = load_dataset("{name}")  # or the path of this folder\n```\n')  # fmt: skip
+    if prepared:
+        parts.append("## What was done\n\n" + "".join(f"- {_plain(line)}\n" for line in prepared))
     parts.append("## Known limits\n\n" + "".join(f"- {_plain(line)}\n" for line in lines))
     for heading, facet, head in _SECTIONS:
         parts.append(f"## {heading}\n\n{_table(_counted(numbers.facet(facet), head))}")

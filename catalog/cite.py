@@ -56,11 +56,11 @@ def cff(folder: Path, *, title: str, release: str, licence: str, authors: Sequen
               for name, text in cited.items()),
         ],
     }  # fmt: skip
-    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in said.items()]
+    lines = [f"{key}: {json.dumps(value)}" for key, value in said.items()]
     (folder / CFF_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _cell(text: str) -> str:
     """A CSV cell that no spreadsheet takes for a formula."""
-    safe = f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    safe = f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
     return '"' + safe.replace('"', '""') + '"'

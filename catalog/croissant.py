@@ -39,24 +39,22 @@ _CONTEXT = {
 
 
 def write(folder: Path, *, name: str, title: str, release: str, licence: str, authors: Sequence[str],
-          limits: Sequence[str], collected: str) -> None:  # fmt: skip
-    """Write `croissant.json` into a dataset folder; `collected` says where the pictures come from."""
+          limits: Sequence[str], collected: str,
+          prepared: Sequence[str]) -> None:  # fmt: skip
+    """Write `croissant.json` into a dataset folder; `collected` says where the pictures come from, `prepared` what was done."""
     kept = [n for n in _RECORDS if list(folder.glob(_pattern(n, release)))]
     said: dict[str, Any] = {
         "@context": _CONTEXT, "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": title, "alternateName": name, "version": _semantic(release), "inLanguage": ["en", "la"],
-        "description": "Pictures of organisms with checked scientific names, licences, attribution and places, "
-                       "near-duplicates removed, and a reason for every row left out.",
+        "description": "Pictures of organisms with scientific names, licences, attribution and places, and a reason for "
+                       "every row left out.",
         "license": f"https://spdx.org/licenses/{licence}.html", "isAccessibleForFree": True,
         "creator": [{"@type": "sc:Organization", "name": a} for a in authors or (f"The makers of {title}",)],
         "citeAs": f"{title}, release {release}", "keywords": ["biology", "taxonomy", "species", "images"],
         "rai:dataCollection": collected,
-        "rai:dataCollectionType": ["Secondary Data Analysis", "Web Scraping"],
-        "rai:dataPreprocessingProtocol": [
-            "Names resolved to accepted taxa with rule and score; pictures decoded, oriented, limited in size and "
-            "stripped of location tags; exact and near duplicates and copies of held-out benchmarks left out; "
-            "every refusal recorded in the table rejects."],
+        "rai:dataCollectionType": ["Secondary Data Analysis"],
+        "rai:dataPreprocessingProtocol": list(prepared),
         "rai:dataAnnotationProtocol": "Labels are the providers' identifications, read through the taxonomies named in "
                                       "the column taxonomy; match_rule, match_score and match_reason say how.",
         "rai:dataLimitations": list(limits), "rai:dataBiases": [line for line in limits if "%" in line],

@@ -18,13 +18,13 @@ create or replace macro word(value) as
   nullif(trim(value, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '');
 
 create or replace macro plain_url(address) as
-  regexp_replace(
+  word(regexp_replace(
     lower(regexp_extract(
       regexp_replace(word(address), '^[hH][tT][tT][pP][sS]?://', 'http://'),
       '^http://[^/?#]*'))
     || regexp_replace(
-         regexp_replace(word(address), '^[hH][tT][tT][pP][sS]?://[^/?#]*', ''), '#.*$', ''),
-    '^(http://[^/?:]*):(80|443)([/?]|$)', '\1\3');
+         regexp_replace(word(address), '^[hH][tT][tT][pP][sS]?://[^/?#]*', ''), '#(?s:.*)$', ''),
+    '^(http://[^/?:]*):(80|443)([/?]|$)', '\1\3'));
 
 create or replace macro canonical_url(address) as
   case when regexp_matches(word(address), '^[hH][tT][tT][pP][sS]?://') then

@@ -33,10 +33,13 @@ _IPTC_OF = {ExifTags.Base.Artist: (2, 80), ExifTags.Base.Copyright: (2, 116)}  #
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _XMP_OF = {ExifTags.Base.Artist: f"{_DC}creator", ExifTags.Base.Copyright: f"{_DC}rights"}
 _KEPT_TAGS = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
-_PLACE = re.compile(  # coordinates in words: decimal, degrees, MGRS and national grids, UTM
-    rb"\d{1,3}[.,]\d{3,}|\d\s*(\xc2?[\xb0\xba]|\xcb\x9a|deg\b)|\b\d{1,3}[\s:]\d{1,2}[\s:.,]\d{1,2}\S*\s*[NSEW]\b"
-    rb"|\b[NSEW]\s?\d{1,3}[.,\s]\d|\b\d{1,2}[C-X]\s?[A-Z]{2}\s?\d{4}|\b[A-Z]{2}\s?\d{3,5}\s?\d{3,5}\b"
-    rb"|\b\d{6,7}\D{1,4}\d{6,7}\b|\b(lat|lon|lng|latitude|longitude)\b", re.IGNORECASE)  # fmt: skip
+_PLACE = re.compile(  # coordinates in words: decimal, degrees, MGRS, grids of Britain and Ireland, UTM
+    rb"\d{1,3}\.\d{3,}|\d{1,3},\d{4,}|\d{1,3}[.,]\d{2,}[^0-9A-Za-z]{1,4}\d{1,3}[.,]\d{2,}"
+    rb"|\d\s*(\xc2?[\xb0\xba]|\xcb\x9a|deg\b)|\b\d{1,3}[\s:]\d{1,2}[\s:.,]\d{1,2}\S*\s*[NSEW]\b"
+    rb"|\b[NSEW]\s?\d{1,3}[.,]\d{2,}|\b\d{1,2}[C-X]\s?[A-Z]{2}\s?\d{4}|\b[HJNOST][A-HJ-Z]\s?\d{3,5}\s?\d{3,5}\b"
+    rb"|\b[A-HJ-Z]\s?\d{3,5}\s\d{3,5}\b|\b\d{6,7}\D{1,4}\d{6,7}\b|(lat|lon|lng|latitude|longitude)\W{0,4}\d",
+    re.IGNORECASE,
+)
 _TURNS = dict(enumerate((
     Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
     Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,

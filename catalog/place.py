@@ -12,7 +12,8 @@ from catalog import schema
 
 def find(place: str, tables: Sequence[str]) -> Folder | Repository:
     """The dataset at a path, or ORG/NAME[@REVISION]. Raises ValueError where there is none of this contract."""
-    if not Path(place).exists() and place.count("/") == 1 and not place.startswith((".", "/", "~")):
+    name = place.partition("@")[0]
+    if not Path(place).exists() and name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return Repository(place, tables)
     return Folder(Path(place).expanduser())
 
@@ -53,7 +54,8 @@ class Repository:
                 self._repo, "manifest.json", repo_type="dataset", revision=self._commit
             )
             self.manifest = _checked(Path(path).read_text(), place)
-            wanted = [f"metadata/*/{name}-*.parquet" for name in tables]
+            release = self.manifest["params"]["release"]  # a later one may be on its way up
+            wanted = [f"metadata/{release}/{name}-*.parquet" for name in tables]
             self._folder = Path(huggingface_hub.snapshot_download(
                 self._repo, repo_type="dataset", revision=self._commit, allow_patterns=wanted))  # fmt: skip
         except (HfHubHTTPError, HFValidationError, httpx2.TransportError, OSError) as error:
@@ -85,4 +87,10 @@ def _checked(text: str, place: str) -> dict[str, Any]:
     if found.get("schema_version") != schema.VERSION:
         raise ValueError(f"{place} has schema version {found.get('schema_version')!r}, this code reads "
                          f"{schema.VERSION!r}")  # fmt: skip
+    params = found.get("params")
+    if (
+        not isinstance(params, dict)
+        or not {"release", "name", "seed", "n_buckets"} <= params.keys()
+    ):
+        raise ValueError(f"{place} has a manifest.json that lacks what a dataset's says")
     return found

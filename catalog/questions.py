@@ -23,7 +23,7 @@ CHILDREN_SQL = """
 with below as (
   select n_images, n_open, species, vernacularName,
     [kingdom, phylum, "class", "order", family, genus, species,
-     case when canonicalName <> coalesce(species, genus, family, "order", "class", phylum, kingdom)
+     case when canonicalName <> coalesce(species, genus, family, "order", "class", phylum, kingdom, '')
        then canonicalName end] as names
   from taxa
   where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
@@ -104,7 +104,7 @@ where (filename > $after_file or filename = $after_file and file_row_number > $a
   and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
   and ($is_sex is null or sex = $is_sex)
   and ($is_lifeStage is null or lifeStage = $is_lifeStage)
-  and ($is_match_rule is null or match_rule = $is_match_rule)
+  and ($is_match_rule is null or coalesce(match_rule, 'unresolved') = $is_match_rule)
   and ($is_taxonRank is null or taxonRank = $is_taxonRank)
   and ($is_split is null or split = $is_split)
   and ($is_image_type is null or image_type = $is_image_type)
@@ -129,7 +129,7 @@ where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom i
   and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
   and ($is_sex is null or sex = $is_sex)
   and ($is_lifeStage is null or lifeStage = $is_lifeStage)
-  and ($is_match_rule is null or match_rule = $is_match_rule)
+  and ($is_match_rule is null or coalesce(match_rule, 'unresolved') = $is_match_rule)
   and ($is_taxonRank is null or taxonRank = $is_taxonRank)
   and ($is_split is null or split = $is_split)
   and ($is_image_type is null or image_type = $is_image_type)
@@ -154,7 +154,7 @@ where decimalLatitude is not null and decimalLongitude is not null
   and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
   and ($is_sex is null or sex = $is_sex)
   and ($is_lifeStage is null or lifeStage = $is_lifeStage)
-  and ($is_match_rule is null or match_rule = $is_match_rule)
+  and ($is_match_rule is null or coalesce(match_rule, 'unresolved') = $is_match_rule)
   and ($is_taxonRank is null or taxonRank = $is_taxonRank)
   and ($is_split is null or split = $is_split)
   and ($is_image_type is null or image_type = $is_image_type)
@@ -239,7 +239,9 @@ def places(
 
 def search(shelf: Shelf, text: str) -> list[dict[str, Any]]:
     """Taxa by any of their names: those called so, then those whose name begins so, then the rest."""
-    return shelf.ask(SEARCH_SQL, text=text, n=N_FOUND) if text.strip() else []
+    wanted = text.strip()
+    is_short = not wanted or (wanted.isascii() and len(wanted) == 1)  # one letter finds nearly all
+    return [] if is_short else shelf.ask(SEARCH_SQL, text=wanted, n=N_FOUND)
 
 
 def _path(path: Mapping[str, str]) -> dict[str, Any]:

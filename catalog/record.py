@@ -61,37 +61,27 @@ def record(shelf: Shelf, uuid: str) -> dict[str, Any]:
     Raises LookupError for a uuid that is nowhere.
     """
     stands = shelf.lookup(uuid)
-    own_row = next(
-        (at["catalog_row"] for at in stands if at["is_own"] and at["catalog_row"] is not None), None
-    )
+    own_row = next((at["catalog_row"] for at in stands if at["catalog_row"] is not None), None)
     own = shelf.row("catalog", own_row) if own_row is not None else None
     again = [
-        shelf.row("rejects", at["rejects_row"])
-        for at in stands
-        if at["is_own"] and at["rejects_row"] is not None
+        shelf.row("rejects", at["rejects_row"]) for at in stands if at["rejects_row"] is not None
     ]
     if own is None and not again:
         raise LookupError("no picture of this dataset has that id")
-    stayed = [
-        shelf.row("rejects", at["rejects_row"])
-        for at in stands
-        if not at["is_own"] and at["rejects_row"] is not None
-    ]
-    left_out = [_explained(row) for row in again]
+    places, n_stayed = shelf.replaced(uuid)
+    stayed, left_out = [shelf.row("rejects", row) for row in places], again
     if own is not None and own["keep"]:  # the same row of the source, once more
         left_out, stayed = [], [*again, *stayed]
-    group = []
-    if own is not None:
-        if own["group_id"] != uuid:
-            stands = shelf.lookup(own["group_id"])
-        members = {at["catalog_row"] for at in stands} - {own_row, None}
-        group = [shelf.row("catalog", row) for row in sorted(members)]
+        n_stayed += len(again)
+    members, n_members = shelf.members(own["group_id"]) if own is not None else ([], 1)
+    group = [shelf.row("catalog", row) for row in members if row != own_row]
     said = own or {}
     return {
         "uuid": uuid, "record": own, "has_picture": bool(said.get("keep")),
-        "group": [{name: row[name] for name in ("uuid", "canonicalName", "eventDate", "keep", "thumbnail_row")} for row in group],
+        "group": [{name: row[name] for name in ("uuid", "canonicalName", "taxonRank", "eventDate", "keep", "thumbnail_row", "license", "license_status")} for row in group],
         "rule": reasons.RULES[said.get("match_rule") or "unresolved"], "why": reasons.meaning(said.get("match_reason") or ""),
-        "rejected": left_out, "duplicates": [_explained(row) for row in stayed],
+        "rejected": [_explained(row) for row in left_out], "duplicates": [_explained(row) for row in stayed],
+        "n_group": n_members - 1, "n_duplicates": n_stayed,
         "fields": {name: {"meaning": schema.FIELDS[name].meaning, "unit": schema.FIELDS[name].unit} for name in said
                    if name in schema.FIELDS},
     }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-VERSION = "1"
+VERSION = "2"
 THUMBNAILS_PER_FILE = 100_000  # so that a position leads to a file
 NS = uuid.UUID("a3c1f0c2-7a55-5c39-9d0e-6f6d1c8e2b40")  # namespace of picture ids: frozen for ever
 

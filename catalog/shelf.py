@@ -8,11 +8,14 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import place, schema, sql
@@ -22,8 +25,18 @@ N_OPEN = 64  # thumbnail and data files held open
 N_MEMBERS = 60  # pictures of one group that are told
 
 LOOKUP_SQL = """
-select is_own, catalog_row, thumbnail_row, rejects_row from lookup where key = $key
-order by is_own desc, catalog_row, rejects_row limit $n
+select catalog_row, thumbnail_row, rejects_row from lookup where key = $key and is_own
+order by catalog_row, rejects_row
+"""
+
+MEMBERS_SQL = """
+select catalog_row as place, count(*) over () as n from lookup where key = $key and catalog_row is not null
+order by place limit $n
+"""
+
+REPLACED_SQL = """
+select rejects_row as place, count(*) over () as n from lookup where key = $key and not is_own and rejects_row is not null
+order by place limit $n
 """
 
 CATALOG_ROW_SQL = """
@@ -48,14 +61,21 @@ class Shelf:
         self.manifest = self._place.manifest
         self.release = str(self.manifest["params"]["release"])
         self.title = str(self.manifest["params"].get("title") or self.manifest["params"]["name"])
-        self._con = sql.connect(memory_limit=memory_limit, threads=threads)
+        self._spill = tempfile.TemporaryDirectory(prefix="treeoflife-")
+        self._con = sql.connect(
+            memory_limit=memory_limit, threads=threads, spill_dir=Path(self._spill.name)
+        )
         self.files = {name: self._place.tables(self.release, name) for name in TABLES}
         if missing := [name for name, files in self.files.items() if not files]:
             raise ValueError(
                 f"{where} has no table {missing[0]!r}: an older version built it; build it again"
             )
-        sql.lasting(self._con, **{name: sql.Placed(files) for name, files in self.files.items()})
-        self._starts = {name: _starts(files) for name, files in self.files.items()}
+        tables = {name: sql.Placed(files) for name, files in self.files.items()}
+        try:
+            sql.lasting(self._con, **tables)
+            self._starts = {name: _starts(files) for name, files in self.files.items()}
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise ValueError(f"{where} is damaged: {str(error).partition(chr(10))[0]}") from error
         self._open: dict[str, tuple[pq.ParquetFile, list[int], BinaryIO]] = {}
         self._lock = threading.Lock()
 
@@ -69,13 +89,22 @@ class Shelf:
     def close(self) -> None:
         """Let go of its files."""
         self._con.close()
+        self._spill.cleanup()
         with self._lock:
             while self._open:
                 self._open.popitem()[1][2].close()
 
-    def lookup(self, key: str) -> list[dict[str, Any]]:
-        """Where the pictures under a uuid, or under a group's, stand."""
-        return self.ask(LOOKUP_SQL, key=key, n=N_MEMBERS)
+    def lookup(self, uuid: str) -> list[dict[str, Any]]:
+        """Where a picture stands: in the catalogue, among the thumbnails, among the rejects."""
+        return self.ask(LOOKUP_SQL, key=uuid)
+
+    def members(self, group_id: str) -> tuple[list[int], int]:
+        """Rows of the catalogue that are of a group, N_MEMBERS at most, and how many there are."""
+        return _counted(self.ask(MEMBERS_SQL, key=group_id, n=N_MEMBERS))
+
+    def replaced(self, uuid: str) -> tuple[list[int], int]:
+        """Rows of the rejects that were left out because this picture stayed, in the same form."""
+        return _counted(self.ask(REPLACED_SQL, key=uuid, n=N_MEMBERS))
 
     def row(self, table: str, row: int) -> dict[str, Any]:
         """One row of the catalogue or the rejects, by its position."""
@@ -91,7 +120,7 @@ class Shelf:
         """The small JPEG of a picture, by its uuid or its row among the thumbnails. LookupError where there is none."""
         row = int(key) if key.isdecimal() else None
         if row is None:
-            own = (at["thumbnail_row"] for at in self.lookup(key) if at["is_own"])
+            own = (at["thumbnail_row"] for at in self.lookup(key))
             row = next((there for there in own if there is not None), None)
         if row is None:
             raise LookupError("the dataset has no thumbnail of this picture")
@@ -104,7 +133,7 @@ class Shelf:
             next((at for at in self.lookup(uuid) if at["thumbnail_row"] is not None), None),
             self.manifest["params"],
         )
-        if at is None or not at["is_own"]:
+        if at is None:
             raise LookupError("the dataset has no pixels of this picture")
         row = self.row("catalog", at["catalog_row"])
         n_buckets = how["n_buckets"] if row["split"] == "train" else max(1, how["n_buckets"] // 16)
@@ -138,6 +167,10 @@ class Shelf:
             group = bisect.bisect_right(starts, row) - 1
             found = file.read_row_group(group, [f"{column}.bytes"])[column]
         return bytes(found[row - starts[group]].as_py()["bytes"])
+
+
+def _counted(rows: list[dict[str, Any]]) -> tuple[list[int], int]:
+    return [row["place"] for row in rows], rows[0]["n"] if rows else 0
 
 
 def _starts(files: Sequence[Path]) -> list[int]:

@@ -35,16 +35,17 @@ from by_species group by "value" order by "value"
 SQL = """
 with ranked as (                     -- how far pictures are labelled, and how many taxa of each rank that makes
   select 'taxa' as facet, taxonRank as "value", sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open,
-    count(*) as n_taxa
-  from node where list_contains(['kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species'], taxonRank)
-  group by taxonRank
+    count(distinct (kingdom, canonicalName)) as n_taxa
+  from node where not is_lower group by taxonRank
+),
+of_species as (
+  select kingdom, canonicalName as species, sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open
+  from node where taxonRank = 'species' and not is_lower group by all
 ),
 species as (
   select n_images, n_open, row_number() over (order by n_open desc, n_images desc, kingdom, species) as place,
     count(*) over () as n_taxa
-  from (select kingdom, species, sum(n_images)::bigint as n_images, sum(n_open)::bigint as n_open
-        from node where taxonRank = 'species' group by kingdom, species)
-  where n_open > 0
+  from of_species where n_open > 0
 ),
 tail as (                       -- the long tail: pictures of the species at a rank, ranks spread evenly in their logarithm
   select 'species_at' as facet, place::varchar as "value", n_images, n_open from species
@@ -60,16 +61,19 @@ refused as (
   from rejects group by all
 ),
 named as (                      -- a species once in each category of each list
-  select list, category, coalesce(species, verbatimScientificName) as species, any_value(kingdom) as kingdom
-  from listed group by all
+  select distinct list, category, kingdom, coalesce(species, verbatimScientificName) as species from listed
 ),
-covered as (
-  select 'list: ' || list as facet, category as "value", coalesce(sum(n.n_images), 0)::bigint as n_images,
-    coalesce(sum(n.n_open), 0)::bigint as n_open, count(n.species) filter (n.n_open > 0) as n_taxa, count(*) as n_listed
-  from named l left join (select kingdom, species, sum(n_images) as n_images, sum(n_open) as n_open from node
-                          where taxonRank = 'species' group by all) n
+met as (
+  select l.list, l.category, l.kingdom, l.species, coalesce(sum(n.n_images), 0)::bigint as n_images,
+    coalesce(sum(n.n_open), 0)::bigint as n_open
+  from named l left join of_species n
     on n.species = l.species and n.kingdom is not distinct from coalesce(l.kingdom, n.kingdom)
   group by all
+),
+covered as (
+  select 'list: ' || list as facet, category as "value", sum(n_images)::bigint as n_images,
+    sum(n_open)::bigint as n_open, count(*) filter (n_open > 0) as n_taxa, count(*) as n_listed
+  from met group by all
 )
 select facet, "value", n_images, n_open, n_taxa, n_listed from (
   select *, null::bigint as n_listed from faceted
@@ -206,7 +210,7 @@ def limits(numbers: Numbers) -> list[str]:
     found.append(f"{share(rules.get('provider', 0))} carry the label of their provider, which no loaded taxonomy confirms; "
                  f"{share(rules.get('unresolved', 0))} have none; labels are as right as their providers'.")  # fmt: skip
     found.append(f"{share(known['n_placed'])} state a place, {share(known['n_dated'])} a date, {share(known['n_sexed'])} "
-                 f"a sex, {share(known['n_staged'])} a life stage, {share(known['n_vernacular'])} an English name.")  # fmt: skip
+                 f"a sex, {share(known['n_staged'])} a life stage, {share(known['n_vernacular'])} a common name.")  # fmt: skip
     found.append(f"{share(n_all - known['n_credited'])} name neither creator nor rights holder.")
     unscored = [row for row in numbers.facet("image_type") if row["value"] is None]
     if unscored and unscored[0]["n_images"] == n_all:

@@ -18,6 +18,11 @@ def error(said: object) -> None:
     tell(f"error: {said}", to=sys.stderr)
 
 
+def line(text: str) -> str:
+    """The text in one line, for what others wrote inside a line of ours."""
+    return " ".join(text.split())
+
+
 def shown(text: str) -> str:
     """The text with every character that does not print, line breaks and tabs aside, as its escape."""
     return "".join(

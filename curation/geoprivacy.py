@@ -12,7 +12,7 @@ Occurrence Data) or withheld. The radius grows to half the cell's diagonal; elev
 
 Under both, coordinates inside the text of protected rows (listed, or flagged by their publisher) are blotted out:
 decimal, degrees and minutes, MGRS, UTM and the grids of Britain and Ireland; in addresses and ids decimal ones; and
-the digits of the row's own coordinates, to three decimals or more, wherever they stand.
+the digits of the row's own coordinates, to three decimals (run together: to five), wherever they stand.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ create or replace macro without_degrees(text) as regexp_replace(regexp_replace(r
   '\b\d{1,3}[\s:]+\d{1,2}([.,]\d+)?([\s:]+\d{1,2}([.,]\d+)?)?\s*[NSEWO]\b', '[withheld]', 'g'),
   '\b[NSEWO]\s?[-−+]?\d{1,3}([.,]\d{2,}|[\s°:]+\d{1,2}([.,]\d+)?[''′’]?([\s:]*\d{1,2}([.,]\d+)?["″”]?)?)', '[withheld]', 'g');
 create or replace macro without_grids(text) as regexp_replace(regexp_replace(regexp_replace(text,
-  '\b(\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{2,5}\s?\d{2,5}|[HJNOST][A-HJ-Z]\s?\d{2,5}\s?\d{2,5})\b', '[withheld]', 'g'),
+  '\b(\d{1,2}[C-HJ-NP-X]\s?[A-HJ-NP-Z]{2}\s?\d{2,5}\s?\d{2,5}|[HJNOST][A-HJ-Z]\s?\d{2,5}\s?\d{2,5}|[A-HJ-Z]\s?\d{3,5}\s\d{3,5})\b', '[withheld]', 'g'),
   '\b(\d{1,2}[c-hj-np-x][a-hj-np-z]{2}\d{4,10}|[hjnost][a-hj-z]\d{6,10})\b', '[withheld]', 'g'),
   '\b(UTM\s*)?(\d{1,2}[C-HJ-NP-X]?\s+)?\d{6,7}\s?(m\s?)?E?[,;\s]+\d{6,7}\s?(m\s?)?N?\b', '[withheld]', 'gi');
 create or replace macro without_rests(text) as regexp_replace(regexp_replace(text,
@@ -45,11 +45,13 @@ create or replace macro without_rests(text) as regexp_replace(regexp_replace(tex
 create or replace macro without_places(text) as without_rests(without_grids(without_degrees(without_pairs(text))));
 create or replace macro is_place(lat, lon) as
   coalesce(lat between -90 and 90 and lon between -180 and 180 and not (lat = 0 and lon = 0), false);
-create or replace macro digits_of(degrees) as regexp_replace(printf('%.6f', abs(degrees)), '^(\d+)\.(\d{3}).*$',
-  '(^|[^0-9])\1[.,_-]?\2[0-9]*');
+create or replace macro digits_of(degrees, pattern) as
+  regexp_replace(printf('%.7f', abs(degrees)), '^(\d+)\.(\d{3})(\d{2}).*$', pattern);
 create or replace macro without_own(text, degrees) as
-  case when degrees is null or not isfinite(degrees) or abs(degrees) > 180 or round(degrees, 3) = round(degrees) then text
-       else regexp_replace(text, digits_of(degrees), '\1[withheld]', 'g') end;
+  case when degrees is null or not isfinite(degrees) or abs(degrees) > 180 or round(degrees, 2) = degrees then text
+       when round(degrees, 4) = degrees            -- run together, few digits are anybody's
+         then regexp_replace(text, digits_of(degrees, '(^|[^0-9])\1[.,_-]\2[0-9]*'), '\1[withheld]', 'g')
+       else regexp_replace(text, digits_of(degrees, '(^|[^0-9])(?:\1[.,_-]\2|\1\2\3)[0-9]*'), '\1[withheld]', 'g') end;
 create or replace macro told(text, is_protected, lat, lon) as
   case when is_protected then without_own(without_own(without_places(text), lat), lon) else text end;
 create or replace macro told_id(text, is_protected, lat, lon) as

@@ -55,14 +55,14 @@ with counted as (               -- every taxon on the way from a kingdom to what
     (kingdom, phylum, "class", "order", family, genus, species))
 ),
 higher as (
-  select * exclude (n_below), ['species', 'genus', 'family', 'order', 'class', 'phylum', 'kingdom'][n_below + 1]
+  select * exclude (n_below), false as is_lower, ['species', 'genus', 'family', 'order', 'class', 'phylum', 'kingdom'][n_below + 1]
       as taxonRank,
     [species, genus, family, "order", "class", phylum, kingdom][n_below + 1] as canonicalName
   from counted
 ),
 lower_ as (                    -- subspecies, and taxa of ranks between
   select kingdom, phylum, "class", "order", family, genus, species, sum(n_images)::bigint as n_images,
-    sum(n_open)::bigint as n_open, any_value(taxonRank) as taxonRank, canonicalName
+    sum(n_open)::bigint as n_open, any_value(taxonRank) as taxonRank, canonicalName, true as is_lower
   from taxa
   where canonicalName <> coalesce(species, genus, family, "order", "class", phylum, kingdom, '')
   group by kingdom, phylum, "class", "order", family, genus, species, canonicalName
@@ -73,11 +73,11 @@ order by kingdom, phylum, "class", "order", family, genus, species, canonicalNam
 
 NAMES_SQL = """
 with bearer as (                -- the ids of a node: as its pictures were labelled, and by name and rank
-  select n.* exclude (n_images, n_open), t.taxonomy, t.taxonID
+  select n.* exclude (n_images, n_open, is_lower), t.taxonomy, t.taxonID
   from node n join taxa t on t.canonicalName = n.canonicalName and t.taxonRank = n.taxonRank
     and t.kingdom is not distinct from n.kingdom and t.genus is not distinct from n.genus
   union
-  select n.* exclude (n_images, n_open), t.taxonomy, t.taxonID
+  select n.* exclude (n_images, n_open, is_lower), t.taxonomy, t.taxonID
   from node n join taxon t on t.canonicalName = n.canonicalName and t.taxonRank = n.taxonRank
     and t.kingdom is not distinct from n.kingdom and t.acceptedNameUsageID is null
     and t.family is not distinct from n.family
@@ -87,7 +87,7 @@ said as (
   from catalog where canonicalName is not null and verbatimScientificName is not null group by all
 ),
 called as (
-  select canonicalName as "name", 'accepted' as name_kind, null::varchar as "language", n.* exclude (n_images, n_open)
+  select canonicalName as "name", 'accepted' as name_kind, null::varchar as "language", n.* exclude (n_images, n_open, is_lower)
   from node n
   union all by name
   select s.canonicalName as "name", 'synonym' as name_kind, b.* exclude (taxonomy, taxonID)

@@ -23,6 +23,8 @@ from typing import Any
 from catalog import licence, schema, sql, terminal
 from catalog.artifact import MANIFEST
 
+NEEDED = ("README.md", "croissant.json")  # what names the repository once it is published
+
 LICENCES_SQL = """
 with shown as (
   select license, license_status, license_verbatim, coalesce(creator, rightsHolder) as credit from data
@@ -81,10 +83,12 @@ def release(folder: Path) -> Release:
         raise ValueError(f"{folder} has schema version {manifest['schema_version']!r}, this code writes "
                          f"{schema.VERSION!r}; build it again")  # fmt: skip
     made = Release(folder, manifest)
-    for file in manifest["files"]:
+    for file in made.files.values():
         place = folder / file["name"]
         if not place.is_file() or place.stat().st_size != file["bytes"]:
             raise ValueError(f"{place} is not as it was built; build the dataset again")
+    if lacking := [name for name in NEEDED if not (folder / name).is_file()]:
+        raise ValueError(f"{folder} lacks {lacking[0]}; build the dataset again")
     strays = {
         p.relative_to(folder).as_posix()
         for top in made.folders

@@ -33,16 +33,22 @@ _DISTANCE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(km|m)", re.I)
 TERMS = species_list.NAMES | {"generalisation": ("generalisation",)}
 
 MACROS = r"""
-create or replace macro bare(text) as lower(regexp_extract(       -- without author, qualifier, spaces too many
-  regexp_replace(regexp_replace(trim(text), '\s+(cf|aff|nr|near)\.?\s+', ' ', 'gi'), '\s+', ' ', 'g'),
+create or replace macro bare(text) as lower(regexp_extract(       -- without author, subgenus, cross, qualifier, spaces too many
+  regexp_replace(regexp_replace(regexp_replace(trim(text),
+    '^(\S+)\s+\(\p{Lu}\p{Ll}+\)\s+(\p{Ll})', '\1 \2'), '\s+([×x]\s+|×|(cf|aff|nr|near)\.?\s+)', ' ', 'gi'), '\s+', ' ', 'g'),
   '^\p{L}[\p{L}-]+( [\p{Ll}-]+){0,2}'));
+create or replace macro names_a_species(text) as regexp_matches(trim(text), '^\S+\s+(\(\S+\)\s*)?[×x]?\s*\p{Ll}');
 """
 
 HIT_SQL = """
-with asked as (
-  select e.source_row, unnest([lower(trim(s.verbatimScientificName)), bare(s.verbatimScientificName),
-    lower(l.canonicalName), lower(l.species)]) as key
+with named as (
+  select e.source_row, s.verbatimScientificName as said,
+    unnest([lower(trim(s.verbatimScientificName)), bare(s.verbatimScientificName),
+      regexp_extract(bare(s.verbatimScientificName), '^\\S+ \\S+'), lower(l.canonicalName), lower(l.species)]) as key
   from entry e join listed s using (source_row) left join listed_label l on l.lineage = s.lineage
+),
+asked as (                      -- a species that nobody knows does not stand for its whole genus
+  select distinct source_row, key from named where contains(key, ' ') or not names_a_species(said)
 ),
 said as (
   select distinct lineage, verbatimScientificName, scientificName, species, genus, family, "order", "class", phylum

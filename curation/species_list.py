@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,24 +69,25 @@ def rows(
         text = (
             gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         ).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise ValueError(f"{who}: {path} is no text in UTF-8: {error}") from error
     first = text.partition("\n")[0]
     table = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",")
-    have = table.fieldnames or []
+    try:
+        have = table.fieldnames or []
+        read = list(table)
+    except csv.Error as error:
+        raise ValueError(f"{who}: {path} is no table: {error}") from error
     at = {
         term: columns.get(term) or next((c for c in usual if c in have), usual[0])
         for term, usual in terms.items()
     }
-    if wrong := [
-        c
-        for term, c in at.items()
-        if c not in have and (term in columns or term == "scientificName")
-    ]:
+    wrong = [c for t, c in at.items() if c not in have and (t in columns or t == "scientificName")]
+    if wrong:
         raise ValueError(f"{who}: {path} has no column {wrong[0]!r}; it has {', '.join(have)}")
     found = [
         {term: (row.get(column) or "").strip() or None for term, column in at.items()}
-        for row in table
+        for row in read
     ]
     named = [row for row in found if row["scientificName"]]
     if not named:

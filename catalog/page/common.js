@@ -63,7 +63,7 @@ export function crumbs(path) {
 export function tile(row) {
   const shown = row.thumbnail_row ?? row.uuid, name = row.canonicalName ?? "not named";
   const picture = row.keep === false
-    ? make("span", { class: "none" }, `not shown: ${licenceOf(row) ?? "left out"}`)
+    ? make("span", { class: "none" }, row.license_status === "open" ? "left out of the data" : `not shown: ${licenceOf(row) ?? "left out"}`)
     : make("img", { src: thumbnailAt(shown), loading: "lazy", alt: `${name}${row.sex ? `, ${row.sex}` : ""}` });
   const more = [row.eventDate?.slice(0, 10), row.countryCode, row.creator].filter(Boolean).join(" · ");
   return make("li", {}, make("a", { class: "tile", href: pictureLink(row.uuid) }, picture,

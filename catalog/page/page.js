@@ -9,11 +9,28 @@ const WORDS = { n_images: "pictures", license_status: "what the licence allows",
 const main = $("main");
 let overview;
 
-function show(title, ...content) {
+let turn = 0; // which address is being shown; an answer to an earlier one comes too late
+
+function show(mine, title, ...content) {
+  if (mine !== turn) return false;
   main.replaceChildren(...content.filter(Boolean));
   document.title = `${title} · ${overview.title}`;
   main.querySelector("h1")?.setAttribute("tabindex", "-1");
   say(title);
+  return true;
+}
+
+// A button that asks for more, once at a time; `next` adds what came and returns where to go on ("" after the last).
+function moreButton(words, after, next) {
+  const button = make("button", { type: "button" }, words);
+  button.hidden = !after;
+  button.addEventListener("click", async () => {
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true";
+    try { after = await next(after); button.hidden = !after; } catch (error) { say(error.message); }
+    button.ariaDisabled = "false";
+  });
+  return button;
 }
 
 function whenNear(element, then) {
@@ -32,13 +49,16 @@ function filterForm(path, chosen) {
   for (const [name, word] of [["from_year", "from year"], ["to_year", "to year"]])
     form.append(make("label", {}, word, make("input", { type: "number", name, min: 1500, max: 2100, value: chosen[name] })));
   form.append(make("label", { class: "check" }, make("input", { type: "checkbox", name: "pixels", value: "yes", checked: chosen.pixels === "yes" }), "with pixels only"));
-  const apply = () => { location.hash = taxonLink(path, Object.fromEntries([...new FormData(form)].filter(([, value]) => value))); };
-  form.addEventListener("change", apply);
-  form.addEventListener("submit", (event) => { event.preventDefault(); apply(); });
+  form.append(make("button", {}, "Apply"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.hash = taxonLink(path, Object.fromEntries([...new FormData(form)].filter(([, value]) => value)));
+  });
   return form;
 }
 
 async function taxonPage(params) {
+  const mine = turn;
   const path = {}, chosen = {};
   for (const [name, value] of params) if (name.startsWith("in_")) path[name.slice(3)] = value; else chosen[name] = value;
   const ordered = Object.fromEntries(LEVELS.filter((level) => level in path).map((level) => [level, path[level]]));
@@ -54,23 +74,20 @@ async function taxonPage(params) {
     ? make("section", {}, make("h2", {}, "One picture of each of ", told.spread.length === 48 ? "48 taxa, spread over the tree" : `${told.spread.length} taxa`),
       make("ul", { class: "gallery", id: "spread" }, ...told.spread.map((row) => tile(row)))) : null;
   const gallery = make("ul", { class: "gallery", id: "pictures" }, ...first.pictures.map((row) => tile(row)));
-  const more = make("button", { type: "button" }, "More pictures");
-  let after = first.after;
-  more.hidden = !after;
-  more.addEventListener("click", async () => {
+  const more = moreButton("More pictures", first.after, async (after) => {
     const next = await ask("pictures", { ...inPath(path), ...chosen, after });
     const tiles = next.pictures.map((row) => tile(row));
     gallery.append(...tiles);
     tiles[0]?.firstChild.focus();
-    after = next.after;
-    more.hidden = !after;
     say(`${next.pictures.length} more pictures`);
+    return next.after;
   });
   const total = make("span", { class: "soft" });
   const where = make("section", { id: "where" });
-  show(name, crumbs(ordered), head, facts, names, spread,
+  const shown = show(mine, name, crumbs(ordered), head, facts, names, spread,
     make("section", {}, make("h2", {}, "Pictures, by taxonomy ", total), filterForm(ordered, chosen), gallery, more,
       first.pictures.length ? null : make("p", {}, "No picture is as the filters ask.")), where);
+  if (!shown) return;
   const query = { ...inPath(path), ...chosen };
   const tell = (n) => { total.textContent = `(${count(n.n_images)}, ${count(n.n_open)} with pixels)`; };
   if (filtered) ask("count", query).then(tell).catch(() => {});
@@ -81,7 +98,7 @@ async function taxonPage(params) {
     where.append(make("h2", {}, "Where"), worldMap(`Map of ${several(n, "picture")} with coordinates, in ${several(cells.length, "cell")} of one degree`, cells),
       make("p", { class: "soft" }, `${several(n, "picture")} with coordinates, by cells of one degree, as published; outlines are coarse.`));
   });
-  reveal(ordered);
+  reveal(ordered, tree);
 }
 
 function fact(name, value) {
@@ -96,9 +113,10 @@ function refused(row) {
 }
 
 async function picturePage(uuid) {
+  const mine = turn;
   const told = await ask("record", { uuid }), row = told.record;
   if (!row) {
-    show("A row left out", make("h1", {}, told.rejected[0].verbatimScientificName ?? "A row left out"), ...told.rejected.map(refused));
+    show(mine, "A row left out", make("h1", {}, told.rejected[0].verbatimScientificName ?? "A row left out"), ...told.rejected.map(refused));
     return;
   }
   const path = pathOf(row), name = row.canonicalName ?? row.verbatimScientificName ?? "not named";
@@ -121,23 +139,24 @@ async function picturePage(uuid) {
     ...fact("licence", row.license ? webLink(`https://spdx.org/licenses/${row.license}.html`) : licenceOf(row)), ...fact("as stated", webLink(row.license_verbatim)),
     ...fact("credit", row.attribution), ...fact("creator", row.creator), ...fact("holder", row.rightsHolder), ...fact("publisher", row.publisher),
     ...fact("dataset", row.datasetName), ...fact("page", webLink(row.references)), ...fact("file", webLink(row.identifier))));
-  const alike = told.group.length || told.duplicates.length ? make("section", { class: "panel" }, make("h2", {}, "Of one organism, or alike"),
-    told.group.length ? make("ul", { class: "gallery" }, ...told.group.map((one) => tile({ ...one, license_status: "unknown" }))) : null,
-    told.duplicates.length ? make("div", { class: "wide" }, make("table", {}, make("caption", {}, "Left out because this one stayed"),
+  const alike = told.group.length || told.duplicates.length ? make("section", { class: "panel" }, make("h2", {}, "Of one organism, or alike", told.n_group > told.group.length ? make("span", { class: "soft" }, ` (${told.group.length} of ${count(told.n_group)})`) : null),
+    told.group.length ? make("ul", { class: "gallery" }, ...told.group.map((one) => tile(one))) : null,
+    told.duplicates.length ? make("div", { class: "wide" }, make("table", {}, make("caption", {}, told.n_duplicates > told.duplicates.length ? `Left out because this one stayed: ${told.duplicates.length} of ${count(told.n_duplicates)}` : "Left out because this one stayed"),
       make("tbody", {}, ...told.duplicates.map((one) => make("tr", {}, make("th", { scope: "row" }, make("a", { href: pictureLink(one.uuid) }, one.verbatimScientificName ?? one.uuid)),
         make("td", {}, one.meaning), make("td", { class: "number" }, one.reject_score === null ? "" : `${one.reject_score}`)))))) : null) : null;
   const scores = ["match_score", "phash_quality", "museum_score", "animal_score", "face_score"].map((field) => [field, row[field]]);
   const all = make("details", {}, make("summary", {}, "Every field"), make("div", { class: "wide" }, make("table", {}, make("tbody", {}, ...Object.entries(told.fields)
     .filter(([field]) => row[field] !== null).map(([field, about]) => make("tr", {}, make("th", { scope: "row" }, field), make("td", {}, `${row[field]}${about.unit ? ` ${about.unit}` : ""}`), make("td", { class: "soft" }, about.meaning)))))));
-  show(name, crumbs(path), make("h1", {}, nameOf(name, row.taxonRank ?? "species"), row.vernacularName ? make("span", { class: "soft" }, ` ${row.vernacularName}`) : null),
+  const shown = show(mine, name, crumbs(path), make("h1", {}, nameOf(name, row.taxonRank ?? "species"), row.vernacularName ? make("span", { class: "soft" }, ` ${row.vernacularName}`) : null),
     ...told.rejected.map(refused),
     make("div", { class: "record" }, make("div", {}, make("figure", {}, picture, make("figcaption", {}, row.attribution ?? licenceOf(row))), alike),
       make("div", {}, why, rights, where, make("section", { class: "panel" }, make("h2", {}, "Scores and split"), make("dl", {}, ...fact("split", row.split), ...fact("sex", row.sex), ...fact("life stage", row.lifeStage),
         ...scores.flatMap(([field, value]) => fact(field, value === null ? "not scored" : String(value))))), all)));
-  reveal(path);
+  if (shown) reveal(path, tree);
 }
 
 async function rejectsPage(params) {
+  const mine = turn;
   const chosen = Object.fromEntries(params);
   const [page, numbers] = await Promise.all([ask("rejects", chosen), ask("statistics")]);
   const reasons = numbers.reject ?? [], link = (row) => `#/rejects?${new URLSearchParams({ stage: row.stage, reason: row.reason })}`;
@@ -146,20 +165,23 @@ async function rejectsPage(params) {
     make("td", { class: "number" }, row.reject_score === null ? "" : String(row.reject_score)), make("td", {}, `${row.archive}, ${row.source_table}, row ${row.source_row}`),
     make("td", {}, webLink(row.identifier) ?? ""), make("td", {}, row.duplicate_of ? make("a", { href: pictureLink(row.duplicate_of) }, "the one kept") : row.uuid ? make("a", { href: pictureLink(row.uuid) }, "details") : ""))));
   add(page.rejects);
-  const more = make("button", { type: "button" }, "More rows");
-  let after = page.after;
-  more.hidden = !after;
-  more.addEventListener("click", async () => { const next = await ask("rejects", { ...chosen, after }); add(next.rejects); after = next.after; more.hidden = !after; });
+  const more = moreButton("More rows", page.after, async (after) => {
+    const next = await ask("rejects", { ...chosen, after });
+    add(next.rejects);
+    say(`${next.rejects.length} more rows`);
+    return next.after;
+  });
   const form = make("form", { class: "filters", role: "search" }, make("label", {}, "address, name, id or uuid", make("input", { name: "text", value: chosen.text })), make("button", {}, "Look"));
   form.addEventListener("submit", (event) => { event.preventDefault(); location.hash = `#/rejects?${new URLSearchParams({ ...chosen, text: new FormData(form).get("text") })}`; });
   const said = Object.entries(chosen).map(([name, value]) => `${name} ${value}`).join(", ");
-  show("Left out, and why", make("h1", {}, "Left out, and why"), make("p", { class: "soft" }, `${count(overview.n_rejects)} rows of the sources are not in the data. `, said ? make("a", { href: "#/rejects" }, `Shown: ${said}. Show all`) : ""),
+  show(mine, "Left out, and why", make("h1", {}, "Left out, and why"), make("p", { class: "soft" }, `${count(overview.n_rejects)} rows of the sources are not in the data. `, said ? make("a", { href: "#/rejects" }, `Shown: ${said}. Show all`) : ""),
     make("details", { open: !said }, make("summary", {}, `${reasons.length} reasons`), make("div", { class: "wide" }, bars("Rows by reason", reasons.map((row) => ({ ...row, value: `${row.reason}: ${row.meaning}`, n_open: null })), ["reason", "rows"], link))),
     form, make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, ...["name as given", "reason", "score", "where it stands", "address", "see"].map((head) => make("th", { scope: "col" }, head)))), body)), more,
     page.rejects.length ? null : make("p", {}, "No row is as asked."));
 }
 
 async function numbersPage() {
+  const mine = turn;
   const numbers = await ask("statistics"), cards = [];
   const facets = [["kingdom", "Kingdoms"], ["source", "Sources"], ["license", "Licences"], ["license_status", "What licences allow"], ["basisOfRecord", "Kinds of record"], ["countryCode", "Countries"],
     ["match_rule", "Labels, by the rule that settled them"], ["taxonRank", "Ranks of labels"], ["split", "Splits"], ["sex", "Sex"], ["lifeStage", "Life stage"], ["geoprivacy", "Coordinates, by policy and action"], ["image_type", "Kinds of picture"]];
@@ -175,13 +197,14 @@ async function numbersPage() {
   if (tail) cards.unshift(make("section", { class: "panel" }, make("h2", {}, "The long tail: pictures with pixels per species"), tail));
   for (const facet of Object.keys(numbers).filter((name) => name.startsWith("list: ")))
     cards.push(make("section", { class: "panel wide" }, bars(`Species of the ${facet} with pixels, by category`, numbers[facet].map((row) => ({ value: row.value, n_images: row.n_listed, n_open: row.n_taxa })), ["category", "species listed", "with pixels"])));
-  show("Numbers", make("h1", {}, "Numbers"), make("p", { class: "soft" }, `${count(overview.n_images)} pictures, ${count(overview.n_open)} with pixels; ${count(overview.taxa.species)} species, ${count(overview.taxa.family)} families. The lighter part of a bar has no pixels here.`),
+  show(mine, "Numbers", make("h1", {}, "Numbers"), make("p", { class: "soft" }, `${count(overview.n_images)} pictures, ${count(overview.n_open)} with pixels; ${count(overview.taxa.species)} species, ${count(overview.taxa.family)} families. The lighter part of a bar has no pixels here.`),
     make("div", { class: "cards" }, ...cards));
 }
 
 let moved = false;
 async function route() {
-  const [place, query] = location.hash.replace(/^#\/?/, "").split("?"), params = new URLSearchParams(query), [page, id] = place.split("/");
+  if (location.hash && !location.hash.startsWith("#/")) return;
+  const mine = ++turn, [place, query] = location.hash.replace(/^#\/?/, "").split("?"), params = new URLSearchParams(query), [page, id] = place.split("/");
   document.querySelectorAll("[data-page]").forEach((link) => { if (link.dataset.page === (page || "taxon")) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current"); });
   main.setAttribute("aria-busy", "true");
   try {
@@ -189,12 +212,14 @@ async function route() {
     else if (page === "rejects") await rejectsPage(params);
     else if (page === "numbers") await numbersPage();
     else await taxonPage(params);
-  } catch (error) { show("Not found", make("h1", {}, "Not found"), make("p", { class: "problem" }, error.message)); }
+  } catch (error) { show(mine, "Not found", make("h1", {}, "Not found"), make("p", { class: "problem" }, error.message)); }
+  if (mine !== turn) return;
   main.removeAttribute("aria-busy");
   if (moved && !$("tree").contains(document.activeElement)) { main.querySelector("h1")?.focus({ preventScroll: true }); window.scrollTo(0, 0); }
   moved = true;
 }
 
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 const tree = fill($("tree"), {}, 1);
 overview = await ask("overview");
 shows(overview.address);

@@ -7,6 +7,7 @@ $("search").addEventListener("input", async () => {
   asking?.abort();
   asking = new AbortController();
   const text = $("search").value, signal = asking.signal;
+  found.replaceChildren(); // what Enter takes is never an answer to an earlier word
   if (!text.trim()) { shut(); return; }
   try {
     await new Promise((done) => setTimeout(done, 120));
@@ -21,24 +22,27 @@ $("search").addEventListener("input", async () => {
       item.row = row;
       return item;
     }));
-    if (!rows.length) found.append(make("li", { class: "soft" }, "no taxon of this dataset is called so"));
+    $("search").removeAttribute("aria-activedescendant");
+    if (!rows.length) found.append(make("li", { class: "soft", role: "option", "aria-disabled": "true" }, "no taxon of this dataset is called so"));
     found.hidden = false;
     $("search").setAttribute("aria-expanded", "true");
-    say(`${rows.length} taxa found`);
+    say(rows.length === 1 ? "1 taxon found" : `${rows.length} taxa found`);
   } catch (error) { if (error.name !== "AbortError") say(error.message); }
 });
 
 function go(row) { location.hash = taxonLink(pathOf(row)); $("search").value = ""; shut(); }
 
 function shut() {
+  asking?.abort();
   found.hidden = true;
+  found.replaceChildren();
   $("search").setAttribute("aria-expanded", "false");
   $("search").removeAttribute("aria-activedescendant");
 }
 
 $("search").addEventListener("blur", shut);
 $("search").addEventListener("keydown", (event) => {
-  const items = [...found.querySelectorAll("[role=option]")], at = items.findIndex((item) => item.ariaSelected === "true");
+  const items = [...found.querySelectorAll("[role=option]:not([aria-disabled])")], at = items.findIndex((item) => item.ariaSelected === "true");
   if (event.key === "Escape") shut();
   else if (event.key === "Enter" && items.length) go(items[Math.max(0, at)].row);
   else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && items.length) {

@@ -1,5 +1,5 @@
 // The tree of life: taxa that open by a click or the arrow keys (WAI-ARIA tree view).
-import { $, ask, count, inPath, make, nameOf, several, taxonLink } from "/common.js";
+import { $, ask, count, inPath, make, nameOf, say, several, taxonLink } from "/common.js";
 
 function treeNode(row, path, level) {
   const here = row.rank ? { ...path, [row.rank]: row.name } : path;
@@ -9,7 +9,7 @@ function treeNode(row, path, level) {
   const item = make("li", { role: "treeitem", tabindex: "-1", "aria-level": level, "aria-expanded": row.has_children ? "false" : null,
     "aria-label": `${row.rank ?? ""} ${row.name ?? "named no further"}, ${several(row.n_images, "picture")}` }, line);
   item.path = here;
-  item.key = JSON.stringify(here);
+  item.key = row.rank ? JSON.stringify(here) : null;
   line.addEventListener("click", (event) => {
     if (event.target === twist) { toggle(item); return; }
     focusNode(item);
@@ -22,13 +22,16 @@ function treeNode(row, path, level) {
 export async function fill(list, path, level) {
   const rows = await ask("children", inPath(path));
   const shown = (from) => {
-    list.append(...rows.slice(from, from + 200).map((row) => treeNode(row, path, level)));
+    const items = rows.slice(from, from + 200).map((row) => treeNode(row, path, level));
+    list.append(...items);
     if (rows.length > from + 200) {
       const more = make("li", { role: "treeitem", tabindex: "-1", "aria-level": level },
         make("div", { class: "node" }, make("span", { class: "twist" }), `${count(rows.length - from - 200)} more …`));
-      more.addEventListener("click", () => { more.remove(); shown(from + 200); });
+      more.firstChild.addEventListener("click", () => { const next = shown(from + 200); more.remove(); focusNode(next); });
       list.append(more);
-    }
+      list.more = () => { more.remove(); shown(from + 200); };
+    } else list.more = null;
+    return items[0];
   };
   shown(0);
 }
@@ -41,7 +44,8 @@ async function open(item) {
   if (!list) {
     list = make("ul", { role: "group" });
     item.append(list);
-    await fill(list, item.path, Number(item.getAttribute("aria-level")) + 1);
+    try { await fill(list, item.path, Number(item.getAttribute("aria-level")) + 1); }
+    catch (error) { list.remove(); close(item); say(error.message); return; }
   }
   list.hidden = false;
 }
@@ -49,7 +53,9 @@ async function open(item) {
 function close(item) {
   item.setAttribute("aria-expanded", "false");
   item.querySelector(".twist").textContent = "▸";
-  item.querySelector(":scope > ul").hidden = true;
+  const list = item.querySelector(":scope > ul");
+  if (list) list.hidden = true;
+  if (list?.querySelector("[tabindex='0']")) { list.querySelector("[tabindex='0']").setAttribute("tabindex", "-1"); item.setAttribute("tabindex", "0"); }
 }
 
 const toggle = (item) => (item.getAttribute("aria-expanded") === "true" ? close(item) : open(item));
@@ -61,6 +67,7 @@ function focusNode(item) {
 }
 
 $("tree").addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
   const item = event.target.closest("[role=treeitem]");
   const seen = [...$("tree").querySelectorAll("[role=treeitem]")].filter((one) => !one.parentElement.closest("[hidden]"));
   const at = seen.indexOf(item), state = item?.getAttribute("aria-expanded");
@@ -74,22 +81,21 @@ $("tree").addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-export async function reveal(path) {
+export async function reveal(path, ready) {
+  await ready;
+  const wanted = JSON.stringify(path), levels = Object.entries(path);
   $("tree").querySelectorAll("[aria-current]").forEach((item) => item.removeAttribute("aria-current"));
   let list = $("tree"), last = null;
-  for (let known = true; known && list;) {
-    known = false;
-    for (const item of list.children) {
-      if (!item.path) continue;
-      const [level, name] = Object.entries(item.path).at(-1) ?? [];
-      if (path[level] !== name || JSON.stringify(item.path) === JSON.stringify(last?.path)) continue;
-      last = item;
-      known = true;
-      if (item.key === JSON.stringify(path)) { known = false; break; }
-      await open(item);
-      list = item.querySelector(":scope > ul");
-      break;
-    }
+  for (let i = 0; i < levels.length && list; i++) {
+    const key = JSON.stringify(Object.fromEntries(levels.slice(0, i + 1)));
+    const find = () => [...list.children].find((item) => item.key === key);
+    let item = find();
+    while (!item && list.more) { list.more(); item = find(); }
+    if (!item) break;
+    last = item;
+    if (item.key === wanted) break;
+    await open(item);
+    list = item.querySelector(":scope > ul");
   }
   last?.setAttribute("aria-current", "true");
   last?.firstChild.scrollIntoView({ block: "nearest" });

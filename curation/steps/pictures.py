@@ -17,6 +17,7 @@ from catalog.artifact import Artifact
 from curation import metadata, shard
 from curation.engine import run_units
 from curation.images import render
+from curation.recipe import Recipe
 from curation.steps.rendering import VERSION, Rendering
 from curation.store import Ledger
 from curation.workshop import Build, Made, sha256
@@ -93,18 +94,42 @@ def phash_(build: Build, made: Made) -> list[Artifact]:
     return [build.make_table(schema.PHASH, VERSION, params, reads, query)]
 
 
+def _prepared(recipe: Recipe) -> list[str]:
+    """What this recipe does to names and pictures, in words for the card."""
+    loaded = ", ".join(item.name for item in recipe.taxonomy)
+    held_out = ", ".join(item.name for item in recipe.benchmark)
+    size = (
+        f", at most {recipe.pixels.max_side_px} px on the long side"
+        if recipe.pixels.max_side_px
+        else ""
+    )
+    equal = ", ".join(recipe.dedup.classes)
+    return [
+        f"Names were read through {loaded}, with rule and score." if loaded
+        else "Names are the providers' own; no taxonomy was loaded.",
+        f"Pictures were decoded, turned upright and stripped of location tags{size}.",
+        f"Of equal pictures one stayed; equal by {equal} (hashes within {recipe.dedup.near_max_bits} of 256 bits)." if equal
+        else "Equal pictures were left as they are.",
+        *([f"Held-out pictures and their copies were left out: {held_out}."] if held_out else []),
+        f"Coordinates follow the policy {recipe.geoprivacy.policy}.",
+        f"Labels reach the rank {recipe.verdict.min_rank}." if recipe.verdict.min_rank != "any"
+        else "Pictures without a label are in the data too.",
+    ]  # fmt: skip
+
+
 def shard_(build: Build, made: Made) -> list[Artifact]:
     """The dataset folder."""
     recipe, how = build.recipe, dataclasses.asdict(build.recipe.shard)
     title = recipe.title or recipe.name
     archives = [(item.name, item.citation) for item in recipe.source]
-    archives += [(item.name, item.citation) for item in recipe.taxonomy]
+    archives += [(f"{item.name} (taxonomy)", item.citation) for item in recipe.taxonomy]
     cited = {name: text for name, text in archives if text}
     told: dict[str, Any] = {
         "title": title,
         "licence": recipe.licence,
         "authors": recipe.authors,
         "cited": cited,
+        "prepared": _prepared(recipe),
     }
     params = {**how, **dataclasses.asdict(recipe.pixels), "name": recipe.name, **told}
     names = ("media", "label", "vernacular", "fetch", "phash", "dedup", "geoprivacy", "verdict")
@@ -140,4 +165,4 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
         return {"rows": n_planned}
 
     reads = [made[name][0].address for name in (*names, "listed")]
-    return [build.make("shard", 7, params, [*reads, *(a.address for a in made["taxon"])], write)]
+    return [build.make("shard", 8, params, [*reads, *(a.address for a in made["taxon"])], write)]

@@ -127,7 +127,7 @@ def media_(build: Build, made: Made) -> list[Artifact]:
     paths = [a.paths[0] for a in made["source"]]
     rows_in = sum(a.counts["rows"] for a in made["source"])
     done = build.make_table(
-        schema.MEDIA, 3, {}, made["source"], lambda: media.media(build.con, source=paths)
+        schema.MEDIA, 4, {}, made["source"], lambda: media.media(build.con, source=paths)
     )
     assert done.counts["rows"] == rows_in, f"media: {rows_in} rows in, {done.counts['rows']} out"
     return [done]

@@ -1,9 +1,12 @@
 """What others wrote shows as text in the card, whatever it is; and what stands in the card is true."""
 
+import csv
 import json
 import re
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -103,6 +106,33 @@ def test_citations_count_records_and_pictures_of_every_dataset(sample):
         f"select datasetKey, n_records, n_images from read_csv('{sample}/citations.csv', header = true)"
     ).fetchall()
     assert [(str(a), b, c) for a, b, c in read] == said and len(said) > 2
+
+
+def test_no_cell_of_the_citations_is_a_formula(con, tmp_path):
+    names = ["=HYPERLINK(1)", "\t=1+1", "+1", '@a "b", c']
+    rows = [
+        {"uuid": str(k), "datasetKey": f"k{k}", "datasetName": name, "source_id": "r", "keep": True}
+        for k, name in enumerate(names)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet")
+    cite.citations(con, tmp_path / "c.parquet", tmp_path)
+    with (tmp_path / cite.CSV_FILE).open(newline="", encoding="utf-8") as table:
+        found = list(csv.DictReader(table))
+    assert [row["datasetName"] for row in found] == ["'" + name for name in names]
+    assert [(row["datasetKey"], row["n_records"], row["n_images"]) for row in found] == [
+        (f"k{k}", "1", "1") for k in range(4)
+    ]
+
+
+def test_the_card_says_what_was_done_and_no_more(hostile, sample):
+    done = parts(sample)[1].partition("## What was done")[2].partition("##")[0]
+    assert "sample backbone" in done and "rare" in done and "720 px" in done
+    done = parts(hostile)[1].partition("## What was done")[2].partition("##")[0]
+    assert (
+        "no taxonomy was loaded" in done
+        and "Held-out" not in done
+        and "Pictures without a label" in done
+    )
 
 
 def test_citation_cff_is_yaml_with_what_version_1_2_asks_for(tmp_path):

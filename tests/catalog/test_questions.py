@@ -108,6 +108,17 @@ def test_filters_choose_what_they_say(shelf, sample, path, filters):
     assert found == cells
 
 
+def test_every_value_of_a_filter_chooses_as_many_pictures_as_the_numbers_say(shelf):
+    numbers, n = record.statistics(shelf), 0
+    for facet in questions.FILTERS:
+        for row in numbers.get(facet, []):
+            if row["value"] is not None:
+                said = questions.count(shelf, {}, {facet: row["value"]})
+                assert said == {"n_images": row["n_images"], "n_open": row["n_open"]}, (facet, row)
+                n += 1
+    assert n > 40 and questions.count(shelf, {}, {"match_rule": "unresolved"})["n_images"] > 0
+
+
 def test_a_taxon_is_found_by_its_name_a_synonym_a_common_name_and_as_it_was_written(shelf, sample):
     names = read(sample, "names")
     for kind in ("accepted", "synonym", "vernacular", "verbatim"):

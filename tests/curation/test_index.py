@@ -100,3 +100,61 @@ def test_lookup_leads_from_a_uuid_a_group_and_a_kept_picture(con, joined, tmp_pa
     assert [r["rejects_row"] for r in stayed] == [0] and not stayed[0]["is_own"]
     assert [r["rejects_row"] for r in table if r["key"] == "gone-1"] == [0]
     assert sum(r["is_own"] for r in table) == 2_345 + 1
+
+
+def indexed(con, tmp_path, rows):
+    """The folder of the tables made of some rows of a catalogue."""
+    filled = [
+        {"uuid": f"{k:08d}", "group_id": f"{k:08d}", "taxonomy": "t", "keep": True} | row
+        for k, row in enumerate(rows)
+    ]
+    fields = pa.schema([f for f in schema.CATALOG.schema if f.name != "thumbnail_row"])
+    pq.write_table(pa.Table.from_pylist(filled, schema=fields), tmp_path / "joined.parquet")
+    pq.write_table(schema.REJECTS.empty(), tmp_path / "rejects-000000.parquet")
+    index.index(con, tmp_path / "joined.parquet", tmp_path, tmp_path, rejects=tmp_path / "rejects-000000.parquet", taxon=[], common=[],
+                listed=schema.LISTED.empty())  # fmt: skip
+    found = pq.read_table(tmp_path / "statistics-000000.parquet").to_pylist()
+    return {(row["facet"], row["value"]): row for row in found}
+
+
+def test_a_name_of_three_words_that_calls_itself_a_species_counts_once(con, tmp_path):
+    row = {
+        "kingdom": "A",
+        "genus": "Panthera",
+        "species": "Panthera tigris",
+        "canonicalName": "Panthera tigris altaica",
+        "taxonRank": "species",
+    }
+    found = indexed(con, tmp_path, [row] * 10)
+    assert (found["taxa", "species"]["n_images"], found["taxa", "species"]["n_taxa"]) == (10, 1)
+    assert found["species_at", "1"]["n_open"] == 10
+
+
+def test_a_species_with_and_without_its_family_is_one_species(con, tmp_path):
+    row = {
+        "kingdom": "A",
+        "genus": "Corvus",
+        "species": "Corvus corone",
+        "canonicalName": "Corvus corone",
+        "taxonRank": "species",
+    }
+    found = indexed(con, tmp_path, [row, row | {"family": "Corvidae"}])
+    assert (
+        found["taxa", "species"]["n_taxa"],
+        found["taxa", "genus"]["n_taxa"],
+        found["species_at", "1"]["n_open"],
+    ) == (1, 1, 2)
+
+
+def test_a_taxon_without_any_rank_is_a_node_of_its_own(con, tmp_path):
+    indexed(con, tmp_path, [{"canonicalName": "Virus X", "taxonRank": "unranked"}])
+    (name,) = pq.read_table(tmp_path / "names-000000.parquet").to_pylist()
+    assert (name["name"], name["kingdom"], name["n_images"]) == ("Virus X", None, 1)
+
+
+def test_no_more_pictures_are_labelled_to_a_rank_than_there_are(con, tmp_path):
+    rows = [{"kingdom": "A", "family": "F" if k % 2 else None, "genus": f"G{k % 3}" if k % 5 else None, "species": None,
+             "canonicalName": f"G{k % 3}" if k % 5 else "A", "taxonRank": "genus"} for k in range(60)]  # fmt: skip
+    found = indexed(con, tmp_path, rows)
+    for rank, column in (("kingdom", "kingdom"), ("family", "family"), ("genus", "genus")):
+        assert found["taxa", rank]["n_images"] == sum(row[column] is not None for row in rows)

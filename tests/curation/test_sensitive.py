@@ -202,8 +202,75 @@ def test_the_digits_of_the_rows_own_place_are_found_however_they_stand(con, text
 )
 def test_numbers_that_are_no_place_of_the_row_stay(con, lat, lon):
     con.execute(geoprivacy.MACROS)
-    text = "specimen 33812, box 151198, in 1998"
+    text = "specimen 33812, box 151198, in 1998, photos/3300000123"
     assert con.execute("select told(?, true, ?, ?)", [text, lat, lon]).fetchone() == (text,)
+
+
+def test_ids_that_begin_with_the_same_digits_stay(con):
+    con.execute(geoprivacy.MACROS)
+    for text, lat in (
+        ("2500432112", 2.5),
+        ("photos/34567123/o.jpg", 34.56789),
+        ("1234567890", 1.2),
+        ("12340001", 12.34),
+    ):
+        assert con.execute("select told_id(?, true, ?, 103.8)", [text, lat]).fetchone() == (text,)
+
+
+def test_no_column_of_a_protected_row_tells_its_place_whatever_it_is(tmp_path):
+    """A place planted in every column that a table may have."""
+    columns = ("verbatimScientificName sex lifeStage basisOfRecord eventDate countryCode recordedBy creator rightsHolder publisher datasetName "
+               "title license references occurrenceID organismID eventID deploymentID catalogNumber kingdom phylum class order family genus "
+               "species infraspecificEpithet taxonRank informationWithheld dataGeneralizations").split()  # fmt: skip
+    photo(1).save(tmp_path / "a.png")
+    plant = "x 48.2123, 16.3987"
+    cells = [f'"{plant}"' for _ in columns]
+    (tmp_path / "t.csv").write_text("identifier,scientificName,decimalLatitude,decimalLongitude," + ",".join(columns) + "\n"
+                                    f'a.png,"Aus bus {plant}",48.21234,16.39876,' + ",".join(cells) + "\n")  # fmt: skip
+    (tmp_path / "list.csv").write_text("scientificName\nAus bus\nx\n")
+    text = RECIPE.replace('country = "AU"\nbox = [-37.6, 141.0, -28.1, 153.7]\n', "").replace(
+        'licence = "CC BY 4.0"', 'licence = "CC0"'
+    )
+    (tmp_path / "r.toml").write_text(text)
+    made = build.build(recipe.read(str(tmp_path / "r.toml")), tmp_path / "root")["shard"][0]
+    n_read = 0
+    for path in sorted(made.dir.rglob("*")):
+        if path.suffix == ".parquet":
+            table = pq.read_table(path)
+            said = json.dumps(
+                table.drop_columns(
+                    [c for c in ("image", "thumbnail") if c in table.column_names]
+                ).to_pylist(),
+                default=str,
+            )
+            n_read += table.num_rows
+        elif path.suffix in (".md", ".cff", ".csv", ".json") and path.name != "manifest.json":
+            said = path.read_text()
+        else:
+            continue
+        assert not re.search(r"48\.212|16\.398", said), path.name
+    assert n_read > 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "picture", "is_hit"),
+    [("Ninox strenua rothschildi", "Ninox strenua", True), ("Ninox strenua", "Ninox strenua rothschildi", True),
+     ("Banksia (Isostylis) cuneata", "Banksia integrifolia", False), ("Banksia (Isostylis) cuneata", "Banksia cuneata", True),
+     ("Dactylorhiza × grandis", "Dactylorhiza maculata", False), ("Dactylorhiza × grandis", "Dactylorhiza grandis", True),
+     ("Dactylorhiza", "Dactylorhiza maculata", True), ("Dactylorhiza Neck. ex Nevski", "Dactylorhiza maculata", True),
+     ("Ninox strenua", "Ninox connivens", False)])  # fmt: skip
+def test_a_list_protects_what_it_names_and_not_its_whole_genus(tmp_path, entry, picture, is_hit):
+    photo(1).save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text(
+        f"identifier,scientificName,genus,decimalLatitude,decimalLongitude\na.png,{picture},{picture.split()[0]},-33.812345,151.198765\n"
+    )
+    (tmp_path / "list.csv").write_text(f"scientificName\n{entry}\n")
+    (tmp_path / "r.toml").write_text(RECIPE)
+    made = build.build(recipe.read(str(tmp_path / "r.toml")), tmp_path / "root")["geoprivacy"][0]
+    (row,) = pq.read_table(made.paths[0]).to_pylist()
+    assert row["geoprivacy"] == (
+        "sensitive/1:coarsened_10km:NSW" if is_hit else "sensitive/1:unchanged"
+    )
 
 
 def test_text_of_protected_rows_loses_coordinates_and_other_text_does_not(guarded):
@@ -220,7 +287,7 @@ def test_text_of_protected_rows_loses_coordinates_and_other_text_does_not(guarde
 @pytest.mark.parametrize(
     "text",
     ["-33.8123, 151.1987", "33.8123 S 151.1987 E", "lat: -33.8123 lon: 151.1987", "33°48'44\"S, 151°11'55\"E",
-     "33° 48.74' S 151° 11.9' E", "56H LH 33300 58700", "56H 333000 6258700", "SU 1234 5678", "NZ123456",
+     "33° 48.74' S 151° 11.9' E", "56H LH 33300 58700", "56H 333000 6258700", "O 15904 34671", "J 1590 3467", "SU 1234 5678", "NZ123456",
      "latitude=-33.8", "48.123456;16.123456", "decimalLatitude=51.5074", "N51.50740 W0.12780", "S33 52.128 E151 12.558",
      "33 52 08 S, 151 12 33 E", "33d52m08s S", "img_51.5074_-0.1278.jpg", "51.5074|-0.1278", "51.5074\t-0.1278",
      "51,5074 / -0,1278", "lat51.5074lon-0.1278", "51.5074&deg;N", "tq3000380001", "UTM 30 699316 5710163"],
