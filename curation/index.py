@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from catalog import artifact, schema, sql, stats
 
 CATALOG_PER_FILE, CATALOG_PER_GROUP = 2_000_000, 20_000
-LOOKUP_PER_GROUP = 10_000
+LOOKUP_PER_GROUP = 50_000  # few enough groups to skip through, small enough to read
 
 MACROS = """
 create or replace macro plainly(text) as trim(lower(strip_accents(text)));

@@ -165,4 +165,4 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
         return {"rows": n_planned}
 
     reads = [made[name][0].address for name in (*names, "listed")]
-    return [build.make("shard", 8, params, [*reads, *(a.address for a in made["taxon"])], write)]
+    return [build.make("shard", 9, params, [*reads, *(a.address for a in made["taxon"])], write)]
