@@ -66,96 +66,100 @@ def page() -> dict[str, tuple[bytes, str]]:
     return found | {"/": found["/index.html"]}
 
 
-def server(shelf: Shelf, port: int = 0) -> ThreadingHTTPServer:
-    """A server of the page on this machine alone; `server_address` says where. OSError where the port is taken."""
-    asked, files = answers(shelf), page()
+class Server(ThreadingHTTPServer):
+    """The page and what it asks, on this machine alone. OSError where the port is taken."""
 
-    @lru_cache(maxsize=N_KEPT)  # a dataset does not change while it is open
-    def answer(name: str, said: tuple[tuple[str, str], ...]) -> bytes:
-        return json.dumps(asked[name](dict(said)), default=str, allow_nan=False).encode()
+    daemon_threads = True
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        server_version = "treeoflife"
-        sys_version = ""
-        timeout = 60
+    def __init__(self, shelf: Shelf, port: int = 0) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.shelf, self.files, asked = shelf, page(), answers(shelf)
+        self.names = frozenset(asked)
 
-        def do_GET(self) -> None:
-            """Every answer there is; anything else is 404, and other methods are 501."""
-            if not self._is_local():
-                said = b"this page answers its own machine alone"
-                self._send(HTTPStatus.FORBIDDEN, said, "text/plain")
-                return
-            try:
-                self._answer()
-            except LookupError as error:
-                self._json(HTTPStatus.NOT_FOUND, {"error": str(error)})
-            except ValueError as error:
-                self._json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
-            except ConnectionError:
-                raise
-            except Exception as error:  # the next question may be answered again
-                terminal.error(f"{self.path}: {error}")
-                wrong = {"error": "the dataset could not be read; the terminal says why"}
-                self._json(HTTPStatus.INTERNAL_SERVER_ERROR, wrong)
+        @lru_cache(maxsize=N_KEPT)  # a dataset does not change while it is open
+        def answer(name: str, said: tuple[tuple[str, str], ...]) -> bytes:
+            return _json(asked[name](dict(said)))
 
-        def _answer(self) -> None:
-            url = urlsplit(self.path)
-            said = tuple(sorted(parse_qsl(url.query, max_num_fields=60)))
-            kind, _, name = url.path.lstrip("/").partition("/")
-            if url.path == "/favicon.ico":
-                self._send(HTTPStatus.NO_CONTENT, b"", "image/x-icon")
-            elif url.path in files:
-                self._send(HTTPStatus.OK, *files[url.path])
-            elif kind == "api" and name in asked:
-                self._send(HTTPStatus.OK, answer(name, said), "application/json")
-            elif kind == "thumbnail":
-                self._send(HTTPStatus.OK, shelf.thumbnail(name), "image/jpeg", keep=True)
-            elif kind == "picture":
-                self._send(HTTPStatus.OK, shelf.picture(name), "image/jpeg", keep=True)
-            else:
-                raise LookupError("there is nothing here")
+        self.answer = answer
 
-        def _is_local(self) -> bool:
-            """Whether the page was asked for by this machine's own name: no other site may lead here."""
-            host = (self.headers.get("Host") or "").rpartition(":")
-            return host[0] in (HOST, "localhost") and host[2] == str(there.server_port)
 
-        def _json(self, status: HTTPStatus, value: Any) -> None:
-            self._send(
-                status, json.dumps(value, default=str, allow_nan=False).encode(), "application/json"
-            )
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "treeoflife"
+    sys_version = ""
+    timeout = 60
+    server: Server
 
-        def _send(
-            self, status: HTTPStatus, body: bytes, media_type: str, *, keep: bool = False
-        ) -> None:
-            self.send_response(status)
-            self.send_header(
-                "Content-Type",
-                f"{media_type}; charset=utf-8" if "image" not in media_type else media_type,
-            )
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "private, max-age=3600" if keep else "no-store")
-            for header, value in HEADERS.items():
-                self.send_header(header, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def do_GET(self) -> None:
+        """Every answer there is; anything else is 404, and other methods are 501."""
+        from catalog.shelf import Unreadable
 
-        def handle(self) -> None:
-            """Until the browser hangs up, which it may do at any time."""
-            try:
-                super().handle()
-            except (ConnectionError, TimeoutError):
-                self.close_connection = True
+        if not self._is_local():
+            said = b"this page answers its own machine alone"
+            self._send(HTTPStatus.FORBIDDEN, said, "text/plain")
+            return
+        try:
+            self._answer()
+        except LookupError as error:
+            self._fail(HTTPStatus.NOT_FOUND, str(error))
+        except ValueError as error:
+            self._fail(HTTPStatus.BAD_REQUEST, str(error))
+        except Unreadable as error:  # the next question may be answered again
+            terminal.error(f"{self.path}: {error}")
+            why = "the dataset could not be read; the terminal says why"
+            self._fail(HTTPStatus.INTERNAL_SERVER_ERROR, why)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing: what was looked at is nobody's business."""
+    def _answer(self) -> None:
+        url, there = urlsplit(self.path), self.server
+        said = tuple(sorted(parse_qsl(url.query, max_num_fields=60)))
+        kind, _, name = url.path.lstrip("/").partition("/")
+        if url.path == "/favicon.ico":
+            self._send(HTTPStatus.NO_CONTENT, b"", "image/x-icon")
+        elif url.path in there.files:
+            self._send(HTTPStatus.OK, *there.files[url.path])
+        elif kind == "api" and name in there.names:
+            self._send(HTTPStatus.OK, there.answer(name, said), "application/json")
+        elif kind == "thumbnail":
+            self._send(HTTPStatus.OK, there.shelf.thumbnail(name), "image/jpeg", keep=True)
+        elif kind == "picture":
+            self._send(HTTPStatus.OK, there.shelf.picture(name), "image/jpeg", keep=True)
+        else:
+            raise LookupError("there is nothing here")
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
+    def _is_local(self) -> bool:
+        """Whether the page was asked for by this machine's own name: no other site may lead here."""
+        host = (self.headers.get("Host") or "").rpartition(":")
+        return host[0] in (HOST, "localhost") and host[2] == str(self.server.server_port)
 
-    there = Server((HOST, port), Handler)
-    return there
+    def _fail(self, status: HTTPStatus, why: str) -> None:
+        self._send(status, _json({"error": why}), "application/json")
+
+    def _send(
+        self, status: HTTPStatus, body: bytes, media_type: str, *, keep: bool = False
+    ) -> None:
+        self.send_response(status)
+        is_text = "image" not in media_type
+        self.send_header("Content-Type", media_type + ("; charset=utf-8" if is_text else ""))
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "private, max-age=3600" if keep else "no-store")
+        for header, value in HEADERS.items():
+            self.send_header(header, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle(self) -> None:
+        """Until the browser hangs up, which it may do at any time."""
+        try:
+            super().handle()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: what was looked at is nobody's business."""
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, default=str, allow_nan=False).encode()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         shelf = Shelf(args.place, threads=os.cpu_count() or 2)
-        there = server(shelf, args.port)
+        there = Server(shelf, args.port)
     except ValueError as error:
         terminal.error(error)
         return 2

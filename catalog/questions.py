@@ -18,7 +18,6 @@ FILTERS = ("source", "license", "license_status", "countryCode", "basisOfRecord"
            "taxonRank", "split", "image_type", "geoprivacy")  # fmt: skip
 LEVELS = (*schema.RANKS, "taxon")  # the last is a subspecies, or a rank between
 
-
 CHILDREN_SQL = """
 with below as (
   select n_images, n_open, species, vernacularName,
@@ -26,14 +25,11 @@ with below as (
      case when canonicalName <> coalesce(species, genus, family, "order", "class", phylum, kingdom, '')
        then canonicalName end] as names
   from taxa
-  where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
+  where in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
 ),
 ranked as (
   select * exclude (names), list_filter(list_zip(
-      ['kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species', 'taxon'], names)[$depth + 1:],
+      ['kingdom', 'phylum', 'class', 'order', 'family', 'genus', 'species', 'taxon'], names)[$path.depth + 1:],
     lambda x: x[2] is not null) as steps
   from below
 ),
@@ -56,19 +52,13 @@ select coalesce(sum(n_images), 0)::bigint as n_images, coalesce(sum(n_open), 0):
   any_value(scientificName) filter (canonicalName = $canonical) as scientificName,
   any_value(taxonomy) filter (canonicalName = $canonical) as taxonomy
 from taxa
-where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
+where in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
 """
 
 NAMES_SQL = """
 select "name", name_kind, "language" from names
 where canonicalName = $canonical and name_kind <> 'accepted'
-  and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
+  and in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
 group by all order by name_kind, "language", "name" limit 200
 """
 
@@ -78,10 +68,7 @@ with numbered as (
     example as uuid, thumbnail_row, row_number() over () - 1 as place, count(*) over () as n_taxa
   from taxa
   where thumbnail_row is not null
-    and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
+    and in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
 )
 select * exclude (place, n_taxa) from numbered
 where place = 0 or place * least($n, n_taxa) // n_taxa <> (place - 1) * least($n, n_taxa) // n_taxa
@@ -93,75 +80,27 @@ select uuid, canonicalName, vernacularName, taxonRank, eventDate, countryCode, l
   lifeStage, source, keep, thumbnail_row, filename, file_row_number
 from catalog
 where (filename > $after_file or filename = $after_file and file_row_number > $after_row)
-  and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
-  and ($is_source is null or source = $is_source)
-  and ($is_license is null or license = $is_license)
-  and ($is_license_status is null or license_status = $is_license_status)
-  and ($is_countryCode is null or countryCode = $is_countryCode)
-  and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
-  and ($is_sex is null or sex = $is_sex)
-  and ($is_lifeStage is null or lifeStage = $is_lifeStage)
-  and ($is_match_rule is null or coalesce(match_rule, 'unresolved') = $is_match_rule)
-  and ($is_taxonRank is null or taxonRank = $is_taxonRank)
-  and ($is_split is null or split = $is_split)
-  and ($is_image_type is null or image_type = $is_image_type)
-  and ($is_geoprivacy is null or geoprivacy = $is_geoprivacy)
-  and ($from_year is null or try_cast(substr(eventDate, 1, 4) as integer) >= $from_year)
-  and ($to_year is null or try_cast(substr(eventDate, 1, 4) as integer) <= $to_year)
-  and (not $with_pixels or keep)
+  and in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
+  and is_chosen(source, license, license_status, countryCode, basisOfRecord, sex, lifeStage, match_rule, taxonRank,
+    split, image_type, geoprivacy, eventDate, keep, $chosen)
 limit $n
 """
 
 COUNT_SQL = """
 select count(*) as n_images, count(*) filter (keep) as n_open
 from catalog
-where ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
-  and ($is_source is null or source = $is_source)
-  and ($is_license is null or license = $is_license)
-  and ($is_license_status is null or license_status = $is_license_status)
-  and ($is_countryCode is null or countryCode = $is_countryCode)
-  and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
-  and ($is_sex is null or sex = $is_sex)
-  and ($is_lifeStage is null or lifeStage = $is_lifeStage)
-  and ($is_match_rule is null or coalesce(match_rule, 'unresolved') = $is_match_rule)
-  and ($is_taxonRank is null or taxonRank = $is_taxonRank)
-  and ($is_split is null or split = $is_split)
-  and ($is_image_type is null or image_type = $is_image_type)
-  and ($is_geoprivacy is null or geoprivacy = $is_geoprivacy)
-  and ($from_year is null or try_cast(substr(eventDate, 1, 4) as integer) >= $from_year)
-  and ($to_year is null or try_cast(substr(eventDate, 1, 4) as integer) <= $to_year)
-  and (not $with_pixels or keep)
+where in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
+  and is_chosen(source, license, license_status, countryCode, basisOfRecord, sex, lifeStage, match_rule, taxonRank,
+    split, image_type, geoprivacy, eventDate, keep, $chosen)
 """
 
 MAP_SQL = """
 select floor(decimalLatitude) as south, floor(decimalLongitude) as west, count(*) as n_images
 from catalog
 where decimalLatitude is not null and decimalLongitude is not null
-  and ($depth <= 0 or kingdom = $in_kingdom or $in_kingdom is null and kingdom is null) and ($depth <= 1 or phylum = $in_phylum or $in_phylum is null and phylum is null)
-  and ($depth <= 2 or "class" = $in_class or $in_class is null and "class" is null) and ($depth <= 3 or "order" = $in_order or $in_order is null and "order" is null)
-  and ($depth <= 4 or family = $in_family or $in_family is null and family is null) and ($depth <= 5 or genus = $in_genus or $in_genus is null and genus is null)
-  and ($depth <= 6 or species = $in_species or $in_species is null and species is null) and ($in_taxon is null or canonicalName = $in_taxon)
-  and ($is_source is null or source = $is_source)
-  and ($is_license is null or license = $is_license)
-  and ($is_license_status is null or license_status = $is_license_status)
-  and ($is_countryCode is null or countryCode = $is_countryCode)
-  and ($is_basisOfRecord is null or basisOfRecord = $is_basisOfRecord)
-  and ($is_sex is null or sex = $is_sex)
-  and ($is_lifeStage is null or lifeStage = $is_lifeStage)
-  and ($is_match_rule is null or coalesce(match_rule, 'unresolved') = $is_match_rule)
-  and ($is_taxonRank is null or taxonRank = $is_taxonRank)
-  and ($is_split is null or split = $is_split)
-  and ($is_image_type is null or image_type = $is_image_type)
-  and ($is_geoprivacy is null or geoprivacy = $is_geoprivacy)
-  and ($from_year is null or try_cast(substr(eventDate, 1, 4) as integer) >= $from_year)
-  and ($to_year is null or try_cast(substr(eventDate, 1, 4) as integer) <= $to_year)
-  and (not $with_pixels or keep)
+  and in_path(kingdom, phylum, "class", "order", family, genus, species, canonicalName, $path)
+  and is_chosen(source, license, license_status, countryCode, basisOfRecord, sex, lifeStage, match_rule, taxonRank,
+    split, image_type, geoprivacy, eventDate, keep, $chosen)
 group by all order by n_images desc, south, west limit $n
 """
 
@@ -245,9 +184,9 @@ def search(shelf: Shelf, text: str) -> list[dict[str, Any]]:
 
 
 def _path(path: Mapping[str, str]) -> dict[str, Any]:
-    """Parameters of a path; a rank that it passes over has no name in any of its rows."""
-    said: dict[str, Any] = {f"in_{level}": path.get(level) for level in LEVELS}
-    return said | {"depth": _depth(path)}
+    """The parameter of a path, as `in_path` takes it."""
+    said: dict[str, Any] = {level: path.get(level) for level in LEVELS}
+    return {"path": said | {"depth": _depth(path)}}
 
 
 def _depth(path: Mapping[str, str]) -> int:
@@ -255,9 +194,9 @@ def _depth(path: Mapping[str, str]) -> int:
 
 
 def _chosen(filters: Mapping[str, str]) -> dict[str, Any]:
-    """Values of the filters, null where nothing is asked."""
+    """The parameter of the filters, as `is_chosen` takes it; null where nothing is asked."""
+    said: dict[str, Any] = {name: filters.get(name) for name in FILTERS}
     years = {
         end: int(filters[end][:4]) if filters.get(end) else None for end in ("from_year", "to_year")
     }
-    said: dict[str, Any] = {f"is_{name}": filters.get(name) for name in FILTERS}
-    return said | years | {"with_pixels": filters.get("pixels") == "yes"}
+    return {"chosen": said | years | {"with_pixels": filters.get("pixels") == "yes"}}

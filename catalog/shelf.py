@@ -10,11 +10,13 @@ import itertools
 import math
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import duckdb
+import httpx2  # huggingface_hub's own transport: what it raises when there is no Hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +25,38 @@ from catalog import place, schema, sql
 TABLES = ("catalog", "taxa", "names", "lookup", "rejects", "statistics")
 N_OPEN = 64  # thumbnail and data files held open
 N_MEMBERS = 60  # pictures of one group that are told
+
+MACROS = """
+create or replace macro at_rank(level, name, depth, wanted) as   -- a rank that a path passes over has no name
+  depth <= level or name = wanted or wanted is null and name is null;
+create or replace macro in_path(kingdom, phylum, class_, order_, family, genus, species, canonicalName, path) as
+  at_rank(0, kingdom, path.depth, path.kingdom::varchar)
+  and at_rank(1, phylum, path.depth, path.phylum::varchar)
+  and at_rank(2, class_, path.depth, path."class"::varchar)
+  and at_rank(3, order_, path.depth, path."order"::varchar)
+  and at_rank(4, family, path.depth, path.family::varchar)
+  and at_rank(5, genus, path.depth, path.genus::varchar)
+  and at_rank(6, species, path.depth, path.species::varchar)
+  and (path.taxon::varchar is null or canonicalName = path.taxon::varchar);
+create or replace macro is_asked(value, wanted) as wanted is null or value = wanted;
+create or replace macro is_chosen(source, license, license_status, countryCode, basisOfRecord, sex, lifeStage, match_rule,
+    taxonRank, split, image_type, geoprivacy, eventDate, keep, chosen) as
+  is_asked(source, chosen.source::varchar)
+  and is_asked(license, chosen.license::varchar)
+  and is_asked(license_status, chosen.license_status::varchar)
+  and is_asked(countryCode, chosen.countryCode::varchar)
+  and is_asked(basisOfRecord, chosen.basisOfRecord::varchar)
+  and is_asked(sex, chosen.sex::varchar)
+  and is_asked(lifeStage, chosen.lifeStage::varchar)
+  and is_asked(coalesce(match_rule, 'unresolved'), chosen.match_rule::varchar)
+  and is_asked(taxonRank, chosen.taxonRank::varchar)
+  and is_asked(split, chosen.split::varchar)
+  and is_asked(image_type, chosen.image_type::varchar)
+  and is_asked(geoprivacy, chosen.geoprivacy::varchar)
+  and (chosen.from_year::integer is null or try_cast(substr(eventDate, 1, 4) as integer) >= chosen.from_year::integer)
+  and (chosen.to_year::integer is null or try_cast(substr(eventDate, 1, 4) as integer) <= chosen.to_year::integer)
+  and (not chosen.with_pixels or keep);
+"""
 
 LOOKUP_SQL = """
 select catalog_row, thumbnail_row, rejects_row from lookup where key = $key and is_own
@@ -52,6 +86,18 @@ select floor(('0x' || substr(md5($seed || $uuid), 1, 13))::bigint / 16.0 ** 13 *
 """
 
 
+class Unreadable(Exception):
+    """The files of a dataset that was opened cannot be read any more; the text says which and why."""
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError, httpx2.TransportError) as error:
+        raise Unreadable(f"{what}: {error}") from error
+
+
 class Shelf:
     """A dataset to look things up in."""
 
@@ -73,6 +119,7 @@ class Shelf:
         tables = {name: sql.Placed(files) for name, files in self.files.items()}
         try:
             sql.lasting(self._con, **tables)
+            self._con.execute(MACROS)
             self._starts = {name: _starts(files) for name, files in self.files.items()}
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise ValueError(f"{where} is damaged: {str(error).partition(chr(10))[0]}") from error
@@ -80,8 +127,8 @@ class Shelf:
         self._lock = threading.Lock()
 
     def ask(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
-        """Rows of a query over the tables, as plain data."""
-        with self._con.cursor() as cursor:
+        """Rows of a query over the tables, as plain data. Unreadable where they have been damaged meanwhile."""
+        with _readable("the tables"), self._con.cursor() as cursor:
             rows = sql.query(cursor, text, params).table().to_pylist()
         return [{name: None if isinstance(value, float) and not math.isfinite(value) else value
                  for name, value in row.items()} for row in rows]  # fmt: skip
@@ -129,17 +176,15 @@ class Shelf:
 
     def picture(self, uuid: str) -> bytes:
         """The picture as shipped. LookupError where the dataset has no pixels of it."""
-        at, how = (
-            next((at for at in self.lookup(uuid) if at["thumbnail_row"] is not None), None),
-            self.manifest["params"],
-        )
+        how = self.manifest["params"]
+        at = next((at for at in self.lookup(uuid) if at["thumbnail_row"] is not None), None)
         if at is None:
             raise LookupError("the dataset has no pixels of this picture")
         row = self.row("catalog", at["catalog_row"])
         n_buckets = how["n_buckets"] if row["split"] == "train" else max(1, how["n_buckets"] // 16)
         (hashed,) = self.ask(BUCKET_SQL, seed=str(how["seed"]), uuid=uuid, n_buckets=n_buckets)
         name = f"data/{self.release}/{hashed['bucket'] // 1000:03d}/{row['split']}-{hashed['bucket']:06d}.parquet"
-        with self._lock:
+        with _readable(name), self._lock:
             there = self._file(name)[0].read(columns=["uuid"])["uuid"].index(uuid).as_py()
         if there < 0:
             raise LookupError(f"{name} lacks this picture")
@@ -160,7 +205,7 @@ class Shelf:
         return self._open[name][:2]
 
     def _image(self, name: str, column: str, row: int) -> bytes:
-        with self._lock:  # a reader of one file is not for two threads
+        with _readable(name), self._lock:  # a reader of one file is not for two threads
             file, starts = self._file(name)
             if not 0 <= row < starts[-1]:
                 raise LookupError(f"{name} has no such row")

@@ -32,12 +32,12 @@ order by kingdom, phylum, "class", "order", family, genus, species, canonicalNam
 
 TAXA_SQL = """
 with counted as (
-select kingdom, phylum, "class", "order", family, genus, species, specificEpithet,
-  infraspecificEpithet, taxonRank, canonicalName, any_value(scientificName) as scientificName,
-  any_value(scientificNameAuthorship) as scientificNameAuthorship,
-  any_value(vernacularName) as vernacularName, taxonID, taxonomy,
-  count(*) as n_images, count(*) filter (keep) as n_open, min(uuid) filter (keep) as example
-from catalog where taxonomy is not null group by all
+  select kingdom, phylum, "class", "order", family, genus, species, specificEpithet,
+    infraspecificEpithet, taxonRank, canonicalName, any_value(scientificName) as scientificName,
+    any_value(scientificNameAuthorship) as scientificNameAuthorship,
+    any_value(vernacularName) as vernacularName, taxonID, taxonomy,
+    count(*) as n_images, count(*) filter (keep) as n_open, min(uuid) filter (keep) as example
+  from catalog where taxonomy is not null group by all
 )
 select c.*, p.thumbnail_row from counted c left join placed p on p.uuid = c.example
 order by kingdom, phylum, "class", "order", family, genus, species, canonicalName, taxonomy, taxonID

@@ -1,8 +1,8 @@
-"""The tables beside the pictures: what `metadata/<release>/` holds, and the plan of the data files.
+"""The tables beside the pictures: what `metadata/<release>/` holds.
 
 In   media, label, vernacular, fetch, phash, dedup, geoprivacy, verdict, and the taxonomies' own names
 Out  `metadata/<release>/{catalog,rejects,taxa,names,lookup,statistics,conflicts,link_health}-*.parquet`,
-     `citations.csv`; in the work folder, which picture goes into which file of `shard`
+     `citations.csv`; in the work folder the joined catalogue, from which `shard` plans its files
 
 `index` writes those that find something in it.
 """
@@ -97,7 +97,6 @@ select j.* exclude (keep, provider_split, redistributable),
   redistributable, keep
 from joined j join fate using (group_id)
 """
-
 
 LINK_HEALTH_SQL = """
 select host, status, error, http_status, count(*) as n_urls, sum(n_bytes)::bigint as n_bytes

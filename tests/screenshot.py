@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from catalog import browse
-from catalog.shelf import Shelf
 from curation import build, recipe
-from tests.browser import chromium, until
+from tests.browser import chromium, serving, until
 
 FILE = "browser.jpg"
 TAXON = "#/taxon?in_kingdom=Animalia&in_phylum=Chordata&in_class=Aves"
@@ -45,13 +42,8 @@ def main() -> int:
             sys.stderr.write("error: no Chromium on the path, or no Playwright (extra dev)\n")
             return 2
         made = build.build(recipe.read("sample"), Path(name))["shard"][0]
-        shelf = Shelf(str(made.dir))
-        there = browse.server(shelf)
-        threading.Thread(target=there.serve_forever, daemon=True).start()
-        shoot(browser, f"http://127.0.0.1:{there.server_port}", Path(__file__).parents[1] / FILE)
-        there.shutdown()
-        there.server_close()
-        shelf.close()
+        with serving(made.dir) as base:
+            shoot(browser, base, Path(__file__).parents[1] / FILE)
     return 0
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import questions, sql
-from catalog.browse import server
+from catalog.browse import Server
 from catalog.shelf import Shelf
 from tests.benchmarks.harness import Result, Row, peak_mb, target
 from tests.browser import chromium
@@ -61,7 +61,7 @@ def run(*, quick: bool) -> Result:
         started = time.perf_counter()
         shelf = Shelf(str(folder))
         opened_s = time.perf_counter() - started
-        there = server(shelf)
+        there = Server(shelf)
         threading.Thread(target=there.serve_forever, daemon=True).start()
         base = f"http://127.0.0.1:{there.server_address[1]}"
         try:

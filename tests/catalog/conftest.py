@@ -5,21 +5,12 @@ import csv
 import pytest
 
 from curation import build, recipe
+from tests.browser import serving
 from tests.drawings import photo
+from tests.own_table import RECIPE
 
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>|[x](javascript:pwn)`*_a_*`\u202e\x1b[2J'; drop table catalog; --"
 TITLE = 'A "title": {evil}\n---\nconfigs: []\n# <b>not a heading</b>\x1b[31m'
-RECIPE = """
-name = "hostile"
-[[source]]
-kind = "own"
-name = "o"
-path = "t.csv"
-licence = "CC0"
-[verdict]
-min_rank = "any"
-min_side_px = 20
-"""
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +55,15 @@ def hostile(tmp_path_factory):
     (folder / "r.toml").write_text(RECIPE)
     chosen = recipe.changed(recipe.read(str(folder / "r.toml")), "title", TITLE)
     return build.build(chosen, folder / "root")["shard"][0].dir
+
+
+@pytest.fixture(scope="session")
+def base(sample):
+    with serving(sample) as base:
+        yield base
+
+
+@pytest.fixture(scope="session")
+def hostile_base(hostile):
+    with serving(hostile) as base:
+        yield base

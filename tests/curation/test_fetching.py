@@ -8,18 +8,7 @@ from curation import build, recipe
 from curation.images import fetch
 from curation.steps import fetching
 from curation.store import Packs
-
-RECIPE = """
-name = "mine"
-[[source]]
-kind = "own"
-name = "o"
-path = "t.csv"
-licence = "CC0"
-[verdict]
-min_rank = "any"
-min_side_px = 20
-"""
+from tests.own_table import RECIPE
 
 
 def picture(path, seed):
