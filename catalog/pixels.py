@@ -53,6 +53,11 @@ _MAGIC = (
 )  # fmt: skip
 _FORMATS = ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF", "JPEG2000")
 
+MALLOC_ENV = {  # for processes that decode: pictures are large and short-lived, and giving every one
+    "MALLOC_MMAP_THRESHOLD_": "268435456",  # back to the kernel halves the speed of decoding
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+}
+
 
 class Undecodable(Exception):
     """A picture that cannot be shown; the text is a short reason for the rejects table."""

@@ -32,9 +32,13 @@ class Folder:
         """The files of a table, in order."""
         return sorted((self._folder / "metadata" / release).glob(f"{name}-*.parquet"))
 
+    def path(self, name: str) -> Path:
+        """Where a file of the dataset lies."""
+        return self._folder / name
+
     def open(self, name: str) -> BinaryIO:
         """A file of the dataset."""
-        return (self._folder / name).open("rb")
+        return self.path(name).open("rb")
 
 
 class Repository:
@@ -47,17 +51,17 @@ class Repository:
 
         self._repo, _, revision = place.partition("@")
         try:
-            self._commit = (
+            self.commit = (
                 huggingface_hub.HfApi().dataset_info(self._repo, revision=revision or None).sha
             )
             path = huggingface_hub.hf_hub_download(
-                self._repo, "manifest.json", repo_type="dataset", revision=self._commit
+                self._repo, "manifest.json", repo_type="dataset", revision=self.commit
             )
             self.manifest = _checked(Path(path).read_text(), place)
             release = self.manifest["params"]["release"]  # a later one may be on its way up
             wanted = [f"metadata/{release}/{name}-*.parquet" for name in tables]
             self._folder = Path(huggingface_hub.snapshot_download(
-                self._repo, repo_type="dataset", revision=self._commit, allow_patterns=wanted))  # fmt: skip
+                self._repo, repo_type="dataset", revision=self.commit, allow_patterns=wanted))  # fmt: skip
         except (HfHubHTTPError, HFValidationError, httpx2.TransportError, OSError) as error:
             said = str(error).partition("\n")[0]
             raise ValueError(
@@ -72,7 +76,7 @@ class Repository:
     def open(self, name: str) -> BinaryIO:
         """A file of the dataset, read by ranges."""
         found: BinaryIO = self._files.open(
-            f"datasets/{self._repo}@{self._commit}/{name}", "rb", block_size=2**20
+            f"datasets/{self._repo}@{self.commit}/{name}", "rb", block_size=2**20
         )
         return found
 

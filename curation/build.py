@@ -174,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    from curation import recipe, report, toml_tree
+    from catalog import toml_tree
+    from curation import recipe, report
 
     if args.show:
         report.show_sql(next(stage.module for stage in STAGES if stage.name == args.show))

@@ -19,16 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from catalog import pixels
+
 ENGINES = ("auto", "serial", "process", "slurm", "ray")
 MAX_OPEN = 4096  # units handed out and not yet done: what a cluster can chew, and memory can hold
 MAX_DEATHS = 3  # of workers without one unit done between them
 WITHOUT_GUARD = " (or, where a script of yours calls this, for want of `if __name__ == '__main__':` around the call)"
-WORKER_ENV = {
-    "MALLOC_MMAP_THRESHOLD_": "268435456",  # pictures are large and short-lived: giving every one
-    "MALLOC_TRIM_THRESHOLD_": "1073741824",  # back to the kernel halves the speed of decoding
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-}
+WORKER_ENV = {**pixels.MALLOC_ENV, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 Unit = TypeVar("Unit")
 Receipt = TypeVar("Receipt")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from catalog.toml_tree import nearest, plain, tree
 from curation import dedup
 from curation.recipe_rules import checked
-from curation.toml_tree import nearest, plain, tree
 
 BUILT_IN = Path(__file__).parent / "recipes"
 

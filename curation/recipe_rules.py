@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.licence import licence
+from catalog.toml_tree import nearest
 from curation import dedup, geoprivacy, near, verdict
-from curation.toml_tree import nearest
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe

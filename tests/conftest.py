@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from catalog import sql
+from curation import build, recipe
 
 REPO_ROOT = Path(__file__).parents[1]
 
@@ -26,3 +27,10 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: set TREEOFLIFE_REAL_DATA to the folder of real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The dataset folder of the sample world."""
+    root = tmp_path_factory.mktemp("sample")
+    return build.build(recipe.read("sample"), root)["shard"][0].dir

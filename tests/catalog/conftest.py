@@ -14,13 +14,6 @@ TITLE = 'A "title": {evil}\n---\nconfigs: []\n# <b>not a heading</b>\x1b[31m'
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory):
-    """The dataset folder of the sample world."""
-    root = tmp_path_factory.mktemp("sample")
-    return build.build(recipe.read("sample"), root)["shard"][0].dir
-
-
-@pytest.fixture(scope="session")
 def hostile(tmp_path_factory):
     """The dataset folder of three pictures whose names, title, credit and address attack the reader."""
     folder = tmp_path_factory.mktemp("hostile")

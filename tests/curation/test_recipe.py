@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from catalog.toml_tree import as_toml_value
 from curation import recipe
-from curation.toml_tree import as_toml_value
 
 GOOD = 'name = "mine"\n[[source]]\nkind = "own"\nname = "field"\npath = "t.csv"\n'
 

@@ -1,0 +1,104 @@
+"""What a run tells of itself: metrics.jsonl (the truth), TensorBoard where it is installed, a line now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+
+from catalog import terminal
+from training.data import Batch
+from training.distributed import World
+
+TELL_EVERY_S = 10.0
+N_ERRORS = 10  # of a step that are written out
+
+
+class Metrics:
+    """The numbers of a run in a folder, from a step on; only the first rank writes.
+
+    Lines of later steps, which a run that died left behind, are removed: those steps come again.
+    """
+
+    def __init__(self, out: Path, step: int, world: World) -> None:
+        self._first, self._told = world.is_first, -math.inf
+        self._file: Any = None
+        self._board: Any = None
+        if not self._first:
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+        self._file = path.open("a")
+        with contextlib.suppress(ImportError):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+    def tell(self, line: str) -> None:
+        """Say something at the terminal."""
+        if self._first:
+            terminal.tell(line, to=sys.stderr)
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Keep one line of numbers."""
+        if not self._first:
+            return
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+        if self._board:
+            for name, value in values.items():
+                if isinstance(value, float | int) and name != "step":
+                    self._board.add_scalar(name, value, values["step"])
+
+    def step(self, n_steps: int, values: dict[str, Any], errors: Sequence[str]) -> None:
+        """Keep a step's numbers, and tell them now and then."""
+        self.write({**values, **({"errors": list(errors)[:N_ERRORS]} if errors else {})})
+        if time.monotonic() - self._told > TELL_EVERY_S or values["step"] == n_steps:
+            self._told = time.monotonic()
+            lost = values["n_failed"]
+            self.tell(f"step {values['step']:,} of {n_steps:,}  loss {values['loss']:.4f}  {values['samples_per_s']:,.0f} pairs/s  "
+                      f"waiting {100 * values['wait_share']:.0f} %  {100 * values['mfu']:.0f} % of the matrix rate"
+                      + (f"  {lost:,} pictures could not be used" if lost else ""))  # fmt: skip
+
+    def validation(self, step: int, found: dict[str, float]) -> None:
+        """Keep what validation found, and tell it."""
+        self.write({"step": step, **found})
+        self.tell(f"step {step:,}: {100 * found['validation_top1']:.1f} % right among {int(found['n_labels']):,} "
+                  f"labels, {int(found['n_validated']):,} pictures, loss {found['validation_loss']:.3f}")  # fmt: skip
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._file:
+            self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def digest(batches: Sequence[Batch]) -> str:
+    """What names the pictures of this rank's part of a step, in order."""
+    uuids = "\n".join(uuid for batch in batches for uuid in batch.uuids)
+    return xxhash.xxh3_64_hexdigest(uuids.encode())
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large product of matrices: what utilisation is measured against."""
+    n = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    best = math.inf
+    for _ in range(4):
+        started = time.perf_counter()
+        c = a @ b
+        float(c[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2 * n**3 / best

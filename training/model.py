@@ -1,0 +1,300 @@
+"""open_clip's towers with two image heads: one for biology, one for replay captions.
+
+The replay head (BioCLIP 2, arXiv 2505.23883: "experience replay" with its own projector) shares the tower with the first
+and starts as a copy of the pretrained projection. The wrapper takes the projection out of open_clip's tower by public
+attributes, so that the tower returns what goes into it; `plain_state` puts it back, and open_clip loads it strictly.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import open_clip
+import torch
+import torch.nn.functional as F
+import xxhash
+from open_clip.transformer import VisionTransformer, text_global_pool
+from torch import nn
+
+from catalog.toml_tree import nearest
+from training import text
+
+ARCHITECTURES = Path(__file__).parent / "architectures"
+N_NODES = 8  # of a taxon in the tree: seven ranks and what is below the species
+REPLAY_KEYS = ("replay_proj", "visual.continual_proj")  # ours, and the original's
+HEADS = ("copy", "weights", "none")
+
+
+class Features(NamedTuple):
+    """Unit vectors of a batch, pictures and captions of each stream (n, D), and the scale of their cosines ()."""
+
+    biology: torch.Tensor
+    biology_text: torch.Tensor
+    replay: torch.Tensor
+    replay_text: torch.Tensor
+    scale: torch.Tensor
+    classifier: torch.Tensor  # (classes, D); (0,) without one
+
+
+class TwoHeads(nn.Module):
+    """An open_clip model and its second image head.
+
+    `replay` False gives it one head, which then serves both streams. Where the tower is no VisionTransformer of
+    open_clip, the first head is the tower's own end, and the replay head a square map (D, D) behind it that starts as
+    the identity. Raises ValueError for CoCa, whose towers return more than an embedding.
+    """
+
+    clip: Any  # open_clip's CLIP or CustomTextCLIP
+    classes: torch.Tensor | None
+
+    def __init__(self, clip: nn.Module, *, replay: bool, width: int) -> None:
+        super().__init__()
+        if isinstance(clip, open_clip.CoCa):
+            raise ValueError("CoCa models also write captions; choose a CLIP architecture")
+        self.clip = clip
+        self.proj: nn.Parameter | None = None
+        if isinstance(clip.visual, VisionTransformer):
+            self.proj, clip.visual.proj = clip.visual.proj, None
+        start = torch.eye(width) if self.proj is None else self.proj.detach().clone()
+        self.replay_proj = nn.Parameter(start) if replay else None
+        self.classifier: nn.Parameter | None = None
+        self.register_buffer("classes", None)
+
+    def add_classifier(self, taxa: Sequence[Mapping[str, Any]]) -> None:
+        """Classify pictures among taxa instead, for the ablation; `taxa` are rows of the dataset's table.
+
+        Without a replay stream no caption is read any more, and the text tower stays as it is.
+        """
+        known = [[node for node in node_ids(row) if node] for row in taxa]
+        classes = torch.tensor(sorted({nodes[-1] for nodes in known if nodes}))
+        width = self.encode_text(torch.zeros(1, self.context_length, dtype=torch.long)).shape[1]
+        self.classifier = nn.Parameter(torch.randn(len(classes), width) * width**-0.5)
+        self.register_buffer("classes", classes)
+        if self.replay_proj is None:
+            images = set(self.clip.visual.parameters())
+            for name, parameter in self.clip.named_parameters():
+                parameter.requires_grad_(parameter in images or name == "logit_scale")
+
+    @property
+    def side_px(self) -> int:
+        """Of the pictures it takes."""
+        size = self.clip.visual.image_size
+        return int(size if isinstance(size, int) else size[0])
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a caption, at most."""
+        return int(self.clip.context_length)
+
+    def forward(self, images: torch.Tensor, n_replay: int, tokens: torch.Tensor) -> Features:
+        """The features of pictures (n, 3, S, S), of which the last `n_replay` are replay, and of captions (m, L).
+
+        The last `n_replay` captions are theirs; without captions of biology (m = n_replay), its text is empty.
+        """
+        pooled = self.clip.visual(images)
+        n_biology = len(pooled) - n_replay
+        biology = _through(pooled[:n_biology], self.proj)
+        replay = _through(
+            pooled[n_biology:], self.proj if self.replay_proj is None else self.replay_proj
+        )
+        words = self.encode_text(tokens) if len(tokens) else biology[:0]
+        n_words = len(tokens) - n_replay
+        both = (biology, words[:n_words], replay, words[n_words:])
+        a, b, c, d = (F.normalize(features.float(), dim=-1) for features in both)
+        classes = pooled.new_zeros(0) if self.classifier is None else self.classifier * 1.0
+        return Features(a, b, c, d, self.logit_scale.exp(), classes)
+
+    def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """open_clip's own contract: pictures (n, 3, S, S) to (n, D), by the first head."""
+        features = _through(self.clip.visual(images), self.proj)
+        return F.normalize(features, dim=-1) if normalize else features
+
+    def encode_text(self, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """Captions (n, L) to (n, D). L may be shorter than the context where `trims`; the result is the same."""
+        clip = self.clip
+        if isinstance(clip, open_clip.CustomTextCLIP):
+            features = clip.encode_text(tokens)
+        else:
+            length = tokens.shape[1]
+            dtype = clip.transformer.get_cast_dtype()
+            x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(
+                dtype
+            )
+            mask = None if clip.attn_mask is None else clip.attn_mask[:length, :length]
+            x = clip.ln_final(clip.transformer(x, attn_mask=mask))
+            x = text_global_pool(x, tokens, clip.text_pool_type, eos_token_id=clip.text_eos_id)
+            features = clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else (
+                x if clip.text_projection is None else x @ clip.text_projection.to(x.dtype))  # fmt: skip
+        return F.normalize(features, dim=-1) if normalize else features
+
+    @property
+    def trims(self) -> bool:
+        """True when what follows a caption's end cannot reach its embedding: causal towers read at the end."""
+        clip = self.clip
+        return not isinstance(clip, open_clip.CustomTextCLIP) and clip.attn_mask is not None and (
+            clip.text_pool_type in ("argmax", "eos"))  # fmt: skip
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        """Logarithm of the inverse temperature, shared by both losses."""
+        scale: nn.Parameter = self.clip.logit_scale
+        return scale
+
+    def checkpointed(self) -> None:
+        """Recompute activations in the backward pass instead of keeping them."""
+        self.clip.set_grad_checkpointing(True)
+
+    def set_replay(self, weights: torch.Tensor) -> None:
+        """Give the replay head these weights. Raises ValueError for another shape."""
+        assert self.replay_proj is not None
+        if self.replay_proj.shape != weights.shape:
+            raise ValueError(
+                f"the replay head in the weights is {tuple(weights.shape)}, the model's is {tuple(self.replay_proj.shape)}"
+            )
+        with torch.no_grad():
+            self.replay_proj.copy_(weights)
+
+
+def forward_flops(model: TwoHeads, side_px: int, context: int) -> tuple[float, float]:
+    """Floating-point operations of one forward pass: per picture, and per caption of `context` tokens.
+
+    Counted by torch while the model runs once, two per multiply-add, as is custom for utilisation (Chowdhery et al. 2022,
+    arXiv 2204.02311, appendix B); a training step takes three times as many.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = model.logit_scale.device
+    mode = model.training
+    model.eval()  # with gradients: the fused path without them is not counted
+    picture = torch.zeros(1, 3, side_px, side_px, device=device)
+    caption = torch.zeros(1, context, dtype=torch.long, device=device)
+    found = list[float]()
+    for encode, one in ((model.encode_image, picture), (model.encode_text, caption)):
+        with FlopCounterMode(display=False) as counter:
+            encode(one)
+        found.append(float(counter.get_total_flops()))
+    model.train(mode)
+    return found[0], found[1]
+
+
+def node_ids(row: Mapping[str, Any]) -> list[int]:
+    """A number for each of a row's nodes in the tree (`text.nodes`), 0 where it has none; N_NODES of them."""
+    names = text.nodes(row)
+    return [
+        0 if name is None else (xxhash.xxh3_64_intdigest(name.encode()) >> 1) or 1 for name in names
+    ]
+
+
+def normalised(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Pictures (n, 3, S, S) uint8 as floats of mean 0 and deviation 1 by channel."""
+    shape = (1, 3, 1, 1)
+    m = torch.tensor(mean, device=images.device).view(shape) * 255
+    s = torch.tensor(std, device=images.device).view(shape) * 255
+    return images.float().sub_(m).div_(s)
+
+
+def trimmed(tokens: torch.Tensor, to: int = 8) -> torch.Tensor:
+    """Captions (n, L) cut behind the longest, at a multiple of `to`; the end mark is each row's largest token."""
+    longest = int(tokens.argmax(-1).max()) + 1
+    return tokens[:, : min(tokens.shape[1], -(-longest // to) * to)]
+
+
+def plain_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a TwoHeads under open_clip's own names, without the replay head; fp32."""
+    made = {
+        name.removeprefix("clip."): value
+        for name, value in state.items()
+        if name.startswith("clip.")
+    }
+    if "proj" in state:
+        made["visual.proj"] = state["proj"]
+    return {
+        name: value.float() if value.is_floating_point() else value for name, value in made.items()
+    }
+
+
+def add_architectures(folder: Path = ARCHITECTURES) -> None:
+    """Make our small architectures (and a user's own JSON files) known to open_clip."""
+    open_clip.add_model_config(folder)
+
+
+def config_of(architecture: str, side_px: int = 0) -> dict[str, Any]:
+    """open_clip's `model_cfg` of an architecture, whose pictures have `side_px` where that is not 0."""
+    add_architectures()
+    found: dict[str, Any] = copy.deepcopy(open_clip.get_model_config(architecture))
+    if side_px:
+        found["vision_cfg"]["image_size"] = side_px
+    return found
+
+
+def create(
+    architecture: str, init: str = "", heads: str = "none", *, side_px: int = 0, seed: int = 0
+) -> TwoHeads:
+    """An open_clip architecture by name, with weights from `init`: a pretrained tag, a file, `local-dir:` or `hf-hub:`.
+
+    `heads`: "copy" starts the replay head as a copy of the projection, "weights" takes it from `init`, "none" has one
+    head only. Raises ValueError for what does not exist or does not fit.
+    """
+    add_architectures()
+    if architecture not in open_clip.list_models():
+        raise ValueError(f"model.architecture {architecture!r} is unknown to open_clip{nearest(architecture, open_clip.list_models())}")  # fmt: skip
+    if heads not in HEADS:
+        raise ValueError(f"model.replay_head {heads!r} is unknown{nearest(heads, HEADS)}")
+    torch.manual_seed(seed)
+    size = {"force_image_size": side_px} if side_px else {}
+    clip = open_clip.create_model(architecture, pretrained=None, precision="fp32", **size)
+    replay = None
+    if init:
+        state = _weights(architecture, init)
+        replay = next((state.pop(key) for key in REPLAY_KEYS if key in state), None)
+        open_clip.model.resize_pos_embed(state, clip)
+        if missing := sorted(clip.state_dict().keys() - state.keys()):
+            raise ValueError(f"model.init {init!r} lacks {missing[0]!r} ({len(missing)} missing): it is no {architecture}")  # fmt: skip
+        try:
+            clip.load_state_dict(state)
+        except RuntimeError as error:
+            lines = str(error).splitlines()
+            raise ValueError(f"model.init {init!r} does not fit {architecture}: {lines[1 if len(lines) > 1 else 0].strip()}") from error  # fmt: skip
+    if heads == "weights" and replay is None:
+        raise ValueError(f"model.replay_head is \"weights\", but model.init {init!r} has no replay head ({' or '.join(REPLAY_KEYS)}); "
+                         'write replay_head = "copy" to start it from the projection')  # fmt: skip
+    width = open_clip.get_model_config(architecture)["embed_dim"]
+    made = TwoHeads(clip, replay=heads != "none", width=width)
+    if heads == "weights" and replay is not None:
+        made.set_replay(replay)
+    return made
+
+
+def _weights(architecture: str, init: str) -> dict[str, torch.Tensor]:
+    """The state that `init` names, without the prefixes that wrappers leave. Never unpickles."""
+    if init.startswith(("hf-hub:", "local-dir:")):
+        try:
+            return dict(open_clip.create_model(init, precision="fp32").state_dict())
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ValueError(f"model.init {init!r} cannot be loaded: {error}") from error
+    path = Path(init).expanduser()
+    if path.is_file():
+        try:
+            state = open_clip.factory.load_state_dict(str(path), weights_only=True)
+        except Exception as error:  # torch and safetensors raise what they like at a bad file
+            raise ValueError(f"model.init {init!r} is no file of weights: {error}") from error
+        return {name.removeprefix("_orig_mod."): value for name, value in state.items()}
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if init not in tags:
+        known = nearest(init, tags) if tags else f"; {architecture} has none"
+        raise ValueError(f"model.init {init!r} is no file, and no pretrained tag of {architecture}{known}")  # fmt: skip
+    try:
+        return dict(
+            open_clip.create_model(architecture, pretrained=init, precision="fp32").state_dict()
+        )
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"the weights {init!r} of {architecture} cannot be had: {error}"
+        ) from error
+
+
+def _through(pooled: torch.Tensor, proj: torch.Tensor | None) -> torch.Tensor:
+    return pooled if proj is None else pooled @ proj.to(pooled.dtype)

@@ -1,0 +1,301 @@
+"""Where pictures and their words are read from, one row group at a time.
+
+A published dataset of this project (folder or Hub repository), parquet files of pictures and captions, or tar files as
+img2dataset writes them. A place says at once how its rows are grouped; reading happens in the loader's workers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+import itertools
+import json
+import tarfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from catalog import place as places
+from training import text
+
+Ints = NDArray[np.int64]
+IMAGES = ("image", "jpg", "jpeg", "png", "webp", "image_bytes")  # columns or members with pictures
+CAPTIONS = ("caption", "txt", "text")
+N_OPEN = 4  # files at once
+
+
+class Place(Protocol):
+    """Rows in groups: `sizes` (groups,) rows each, `files` (groups,) the file each lies in."""
+
+    sizes: Ints
+    files: Ints
+    name: str
+
+    def read(self, group: int) -> Rows: ...
+
+
+class Rows:
+    """One row group: its ids, its pictures as bytes, and what says what they show."""
+
+    def __init__(self, uuids: list[str], images: Any, words: list[Any]) -> None:
+        self.uuids = uuids  # (n,)
+        self._images = images  # (n,) Arrow binary, or a list of bytes
+        self.words = words  # (n,) rows of the contract, or captions
+
+    def image(self, row: int) -> bytes:
+        """The bytes of a picture; b"" where there are none."""
+        found = self._images[row]
+        return (found.as_py() if isinstance(found, pa.Scalar) else found) or b""
+
+
+class Published:
+    """A split of a published dataset: pictures with taxa, or with captions.
+
+    Raises ValueError for what is no dataset of this contract, for an empty split, and where columns are missing.
+    """
+
+    def __init__(self, where: str, split: str = "train") -> None:
+        self._place = places.find(where, ("taxa",))
+        manifest = self._place.manifest
+        self.manifest = manifest
+        release, per_group = manifest["params"]["release"], manifest["params"]["rows_per_group"]
+        listed = [(f["name"], f["rows"]) for f in manifest["files"]
+                  if f["name"].startswith(f"data/{release}/") and f["name"].rpartition("/")[2].startswith(f"{split}-")]  # fmt: skip
+        self._names = [name for name, _ in listed]
+        per_file = [[min(per_group, n - at) for at in range(0, n, per_group)] for _, n in listed]
+        self.sizes = np.array([n for sizes in per_file for n in sizes], dtype=np.int64)
+        self.files = np.repeat(np.arange(len(listed)), [len(sizes) for sizes in per_file])
+        self._firsts = list(itertools.accumulate(map(len, per_file), initial=0))
+        self.name = f"{where} ({split})"
+        if not len(self.sizes):
+            raise ValueError(f"{where} has no picture in its split {split!r}")
+        self._files = _Files(self._place)
+        columns = set(self._files.open(self._names[0]).schema_arrow.names)
+        self.has_captions = "caption" in columns
+        self._columns = ["caption"] if self.has_captions else list(text.COLUMNS)
+        if missing := [c for c in ("uuid", "image", *self._columns) if c not in columns]:
+            raise ValueError(
+                f"{where} lacks the column {missing[0]!r}: it is no dataset of this contract; build it again"
+            )
+
+    @property
+    def revision(self) -> str:
+        """What names the exact rows: the address of the build, and the commit on the Hub."""
+        commit = getattr(self._place, "commit", None)
+        return f"{self.manifest['address']}{f'@{commit}' if commit else ''}"
+
+    def has_split(self, split: str) -> bool:
+        """True when the dataset has pictures in that split."""
+        return any(f["name"].rpartition("/")[2].startswith(f"{split}-") and f["name"].startswith("data/")
+                   for f in self.manifest["files"])  # fmt: skip
+
+    def taxa(self) -> list[dict[str, Any]]:
+        """The table of its taxa."""
+        files = self._place.tables(self.manifest["params"]["release"], "taxa")
+        return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+    def taxon_codes(self) -> Ints:
+        """A number per row, equal for pictures of one taxon, in the order of the groups; reads no picture."""
+        with ThreadPoolExecutor(8) as threads:  # a repository answers after a while, files at once
+            parts = list(threads.map(self._taxa_of, self._names))
+        codes: dict[str | None, int] = {}
+        return np.concatenate([
+            np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.int64)[which]
+            for names, which in parts
+        ])  # fmt: skip
+
+    def _taxa_of(self, name: str) -> tuple[list[str | None], Ints]:
+        with self._place.open(name) as handle:
+            table = pq.ParquetFile(handle).read(["kingdom", "canonicalName"])
+        columns = [pc.fill_null(table[c].cast(pa.string()), "") for c in table.column_names]
+        found = pc.binary_join_element_wise(*columns, "/").combine_chunks().dictionary_encode()
+        return found.dictionary.to_pylist(), found.indices.to_numpy().astype(np.int64)
+
+    def read(self, group: int) -> Rows:
+        """A row group. Raises OSError where its file cannot be read."""
+        file = bisect.bisect_right(self._firsts, group) - 1
+        opened = self._files.open(self._names[file])
+        table = opened.read_row_group(
+            group - self._firsts[file], ["uuid", "image.bytes", *self._columns]
+        )
+        if table.num_rows != self.sizes[group]:
+            raise OSError(
+                f"{self._names[file]} holds other rows than its manifest says; fetch it again"
+            )
+        images = table["image"].combine_chunks().field("bytes")
+        words = table.select(self._columns).to_pylist()
+        said = [row["caption"] for row in words] if self.has_captions else words
+        return Rows(table["uuid"].to_pylist(), images, said)
+
+
+class Parquet:
+    """Parquet files with a column of pictures (bytes, or a struct with bytes) and one of captions."""
+
+    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
+        self._paths = list(files)
+        self._files = _Files(None)
+        self.name = str(folder)
+        sizes, files_of, self._firsts = list[int](), list[int](), [0]
+        for index, path in enumerate(self._paths):
+            footer = pq.read_metadata(path)
+            for group in range(footer.num_row_groups):
+                sizes.append(footer.row_group(group).num_rows)
+                files_of.append(index)
+            self._firsts.append(len(sizes))
+        self.sizes = np.array(sizes, dtype=np.int64)
+        self.files = np.array(files_of, dtype=np.int64)
+        fields = pq.read_schema(self._paths[0])
+        self._image = _first(fields.names, IMAGES, f"{folder}: pictures")
+        self._caption = _first(fields.names, CAPTIONS, f"{folder}: captions")
+        self._key = next(
+            (name for name in ("uuid", "key", "url") if name in fields.names), self._caption
+        )
+        self._nested = pa.types.is_struct(fields.field(self._image).type)
+
+    def read(self, group: int) -> Rows:
+        """A row group. Raises OSError where its file cannot be read."""
+        file = bisect.bisect_right(self._firsts, group) - 1
+        columns = [self._image, self._caption, self._key]
+        table = self._files.open(str(self._paths[file])).read_row_group(
+            group - self._firsts[file], columns
+        )
+        images = table[self._image].combine_chunks()
+        keys = [str(key) for key in table[self._key].to_pylist()]
+        return Rows(
+            keys,
+            images.field("bytes") if self._nested else images,
+            table[self._caption].to_pylist(),
+        )
+
+
+class Tars:
+    """Tar files with a picture and a `.txt` per sample, as img2dataset writes them; a tar is one row group.
+
+    Its `_stats.json` tells how many samples it holds; where there is none, the tar is read through once.
+    """
+
+    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
+        self._paths = list(files)
+        self.name = str(folder)
+        self.sizes = np.array([self._n_samples(path) for path in self._paths], dtype=np.int64)
+        self.files = np.arange(len(self._paths))
+
+    def read(self, group: int) -> Rows:
+        """The samples of one tar. Raises OSError where it cannot be read."""
+        path = self._paths[group]
+        members = _members(path)
+        if len(members) != self.sizes[group]:
+            raise OSError(f"{path} holds {len(members)} samples, its statistics say {self.sizes[group]}; "
+                          "remove the statistics, or fetch it again")  # fmt: skip
+        return Rows([key for key, _, _ in members], _Spans(path, [m[1] for m in members]),
+                    _texts(path, [m[2] for m in members]))  # fmt: skip
+
+    @staticmethod
+    def _n_samples(path: Path) -> int:
+        stats = path.with_name(f"{path.stem}_stats.json")
+        if stats.is_file():
+            return int(json.loads(stats.read_text())["successes"])
+        return len(_members(path))
+
+
+def pairs(where: str) -> Place:
+    """Pictures with captions at a place: a published dataset, or a folder of parquet or tar files.
+
+    Raises ValueError where there are none.
+    """
+    folder = Path(where).expanduser()
+    if not folder.is_dir() or (folder / "manifest.json").is_file():
+        return Published(where)
+    for kind, reader in (("*.tar", Tars), ("*.parquet", Parquet)):
+        if kind == "*.parquet" and (files := sorted(folder.rglob(kind))):
+            files = [f for f in files if not f.with_suffix(".tar").exists()]
+        else:
+            files = sorted(folder.rglob(kind))
+        if files:
+            made: Place = reader(folder, files)
+            if not made.sizes.sum():
+                raise ValueError(f"{where} holds no pair of picture and caption")
+            return made
+    raise ValueError(
+        f"{where} holds neither a dataset (manifest.json) nor *.tar or *.parquet with captions"
+    )
+
+
+class _Files:
+    """Parquet files kept open: the last few, of a dataset or, without one, of this machine."""
+
+    def __init__(self, place: places.Folder | places.Repository | None) -> None:
+        self._place, self._open = place, dict[str, pq.ParquetFile]()
+
+    def __getstate__(self) -> Any:
+        return {"_place": self._place, "_open": {}}  # a worker opens its own
+
+    def open(self, name: str) -> pq.ParquetFile:
+        """A file, from its footer if it is not open. Raises OSError where it is no parquet file."""
+        if name not in self._open:
+            while len(self._open) >= N_OPEN:
+                self._open.pop(next(iter(self._open)))
+            if isinstance(self._place, places.Repository):
+                source: Any = self._place.open(name)
+            else:
+                source = pa.OSFile(str(self._place.path(name) if self._place else name))
+            try:
+                self._open[name] = pq.ParquetFile(source)
+            except pa.ArrowException as error:
+                raise OSError(f"{name} is no parquet file: {error}") from error
+        return self._open[name]
+
+
+class _Spans:
+    """Stretches of a file, read when asked for."""
+
+    def __init__(self, path: Path, spans: list[tuple[int, int]]) -> None:
+        self._path, self._spans = path, spans
+
+    def __getitem__(self, row: int) -> bytes:
+        start, size = self._spans[row]
+        with self._path.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+
+
+def _members(path: Path) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
+    """Key, place of the picture and place of the caption of every sample of a tar that has both."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                key, _, ending = member.name.rpartition(".")
+                if member.isfile():
+                    found.setdefault(key, {})[ending.lower()] = (member.offset_data, member.size)
+    except tarfile.TarError as error:
+        raise OSError(f"{path} is no tar file: {error}") from error
+    whole = []
+    for key, parts in found.items():
+        image = next((parts[kind] for kind in IMAGES if kind in parts), None)
+        if image and "txt" in parts:
+            whole.append((key, image, parts["txt"]))
+    return whole
+
+
+def _texts(path: Path, spans: list[tuple[int, int]]) -> list[str]:
+    with path.open("rb") as file:
+        found = []
+        for start, size in spans:
+            file.seek(start)
+            found.append(file.read(min(size, io.DEFAULT_BUFFER_SIZE)).decode("utf-8", "replace"))
+    return found
+
+
+def _first(names: Sequence[str], wanted: Sequence[str], what: str) -> str:
+    for name in wanted:
+        if name in names:
+            return name
+    raise ValueError(f"{what}: no column {', '.join(wanted)}; there are {', '.join(names)}")
