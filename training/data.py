@@ -7,13 +7,14 @@ to be normalised on the device. What cannot be decoded keeps its place, is marke
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 import os
 import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,9 @@ class Batch:
         return self
 
 
+Batches = Generator[Batch, None, None]
+
+
 class Pieces(torch.utils.data.Dataset[dict[str, Any]]):
     """Makes pieces; lives in a worker, where it keeps the last row groups and its tokenizer."""
 
@@ -226,20 +230,21 @@ class Stream:
     workers: int = 0
     piece: int = 128  # rows a worker makes at once
 
-    def batches(self, step: int, position: int) -> Iterator[Batch]:
+    def batches(self, step: int, position: int) -> Batches:
         """Batches from `step` on, of which the first starts at `position` of the sequence."""
         share = self.batch // self.world
         asked = collections.deque[tuple[int, int]]()  # (pieces, position after) of steps under way
+        ended = list[bool]()
 
         def pieces() -> Iterator[Piece]:
             at, now = position, step
-            while True:
+            while not ended:
                 first = at + self.rank * share
                 made = [Piece(s.start, s.groups, s.rows, self.words.kind(now))
                         for s in self.order.stretches(first, first + share, self.piece)]  # fmt: skip
                 at, now = at + self.batch, now + 1
                 asked.append((len(made), at))
-                yield from made
+                yield from itertools.takewhile(lambda _: not ended, made)
 
         ready = iter(self._loader(pieces()))
         try:
@@ -249,7 +254,9 @@ class Stream:
                 found += [next(ready) for _ in range(n_pieces - 1)]
                 yield Batch(found, stop)
         finally:
-            del ready  # ends its workers
+            ended.append(True)  # workers finish what they have, and end
+            for _ in ready:
+                pass
 
     def _loader(self, pieces: Iterator[Piece]) -> Any:
         dataset = Pieces(
@@ -270,16 +277,21 @@ def loader(dataset: Pieces, pieces: Any, workers: int) -> Any:
 class Ahead:
     """Steps' batches made ready by a thread while the step before runs; counts the seconds waited for them."""
 
-    def __init__(
-        self, streams: Sequence[Iterator[Batch]], device: torch.device, depth: int = 2
-    ) -> None:
+    def __init__(self, streams: Sequence[Batches], device: torch.device, depth: int = 2) -> None:
         self.waited_s = 0.0
         self._ready = queue.Queue[Any](depth)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._fill, args=(streams, device), daemon=True)
         self._thread.start()
 
-    def _fill(self, streams: Sequence[Iterator[Batch]], device: torch.device) -> None:
+    def _fill(self, streams: Sequence[Batches], device: torch.device) -> None:
+        try:
+            self._work(streams, device)
+        finally:
+            for stream in streams:
+                stream.close()
+
+    def _work(self, streams: Sequence[Batches], device: torch.device) -> None:
         made: Any = None
         while not self._stopped.is_set():
             try:
@@ -306,9 +318,9 @@ class Ahead:
         return batches
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, and the workers of its streams."""
         self._stopped.set()
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 def pictures(place: reading.Place, view: View, words: Words, kind: str, *, batch: int,
