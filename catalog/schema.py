@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from catalog.ranks import RANKS as RANKS
+
 VERSION = "2"
 THUMBNAILS_PER_FILE = 100_000  # so that a position leads to a file
 NS = uuid.UUID("a3c1f0c2-7a55-5c39-9d0e-6f6d1c8e2b40")  # namespace of picture ids: frozen for ever
 
-RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 SPLITS = ("train", "validation", "test", "unseen")
 SOURCES = ("gbif", "eol", "bioscan", "fathomnet", "own")
 LICENSE_STATUSES = ("open", "nc", "nd", "reserved", "unknown")

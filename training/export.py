@@ -94,7 +94,7 @@ def species(taxa: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[str]]:
 
     One for each species with a kingdom, in the order of the tree; unknown ranks and common names are "".
     """
-    from catalog.schema import RANKS
+    from catalog.ranks import RANKS
     from training import text
 
     found: dict[tuple[str, ...], str] = {}

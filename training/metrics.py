@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import xxhash
 
 from catalog import terminal
@@ -89,16 +88,3 @@ def digest(batches: Sequence[Batch]) -> str:
     """What names the pictures of this rank's part of a step, in order."""
     uuids = "\n".join(uuid for batch in batches for uuid in batch.uuids)
     return xxhash.xxh3_64_hexdigest(uuids.encode())
-
-
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large product of matrices: what utilisation is measured against."""
-    n = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    best = math.inf
-    for _ in range(4):
-        started = time.perf_counter()
-        c = a @ b
-        float(c[0, 0])  # waits for the device
-        best = min(best, time.perf_counter() - started)
-    return 2 * n**3 / best

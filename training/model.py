@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import open_clip
 import torch
 import torch.nn.functional as F
-import xxhash
 from open_clip.transformer import VisionTransformer, text_global_pool
 from torch import nn
 
@@ -158,30 +157,10 @@ class TwoHeads(nn.Module):
             self.replay_proj.copy_(weights)
 
 
-def forward_flops(model: TwoHeads, side_px: int, context: int) -> tuple[float, float]:
-    """Floating-point operations of one forward pass: per picture, and per caption of `context` tokens.
-
-    Counted by torch while the model runs once, two per multiply-add, as is custom for utilisation (Chowdhery et al. 2022,
-    arXiv 2204.02311, appendix B); a training step takes three times as many.
-    """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    device = model.logit_scale.device
-    mode = model.training
-    model.eval()  # with gradients: the fused path without them is not counted
-    picture = torch.zeros(1, 3, side_px, side_px, device=device)
-    caption = torch.zeros(1, context, dtype=torch.long, device=device)
-    found = list[float]()
-    for encode, one in ((model.encode_image, picture), (model.encode_text, caption)):
-        with FlopCounterMode(display=False) as counter:
-            encode(one)
-        found.append(float(counter.get_total_flops()))
-    model.train(mode)
-    return found[0], found[1]
-
-
 def node_ids(row: Mapping[str, Any]) -> list[int]:
     """A number for each of a row's nodes in the tree (`text.nodes`), 0 where it has none; N_NODES of them."""
+    import xxhash
+
     names = text.nodes(row)
     return [
         0 if name is None else (xxhash.xxh3_64_intdigest(name.encode()) >> 1) or 1 for name in names

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from training import distributed, loss
 from training import model as models
-from training.config import Run
-from training.data import Batch
 from training.model import Features, TwoHeads
+
+if TYPE_CHECKING:
+    from training.config import Run
+    from training.data import Batch
 
 
 @dataclass(frozen=True)

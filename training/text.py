@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from catalog.schema import RANKS
+from catalog.ranks import RANKS
 
 TYPES = ("sci", "com", "taxon", "sci_com", "taxon_com")  # sampled in training
 ALL_TYPES = (*TYPES, "taxon_tag", "taxon_tag_com", "flat")

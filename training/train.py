@@ -37,8 +37,7 @@ def train(
     """Run to the end, or until `stopping()`; return the step reached. ValueError before any work for what is wrong."""
     import torch
 
-    from training import checkpoint, config, data, distributed, metrics, reading, state
-    from training import model as models
+    from training import checkpoint, config, data, distributed, flops, metrics, reading, state
     from training.step import Step
     from training.validate import validate
 
@@ -74,15 +73,13 @@ def train(
         run.optimizer.epochs * streams[0].order.n_rows / run.data.batch
     )
     net.to(world.device).train()
-    flops = models.forward_flops(net, view.side_px, net.context_length)
+    per_picture, per_caption = flops.forward_flops(net, view.side_px, net.context_length)
     scalars = [net.logit_scale]
     if run.compute.compile:  # only `forward`: validation calls the methods of the plain module
         torch._dynamo.config.recompile_limit = 64  # one graph per length of captions
         net.compile()
     dtype = torch.bfloat16 if run.compute.precision == "bf16" else torch.float32
-    rate = metrics.matrix_rate(
-        world.device, dtype if world.device.type == "cuda" else torch.float32
-    )
+    rate = flops.matrix_rate(world.device, dtype if world.device.type == "cuda" else torch.float32)
     one = Step(run, net, distributed.wrapped(net, run.compute.wrapper, scalars, dtype), passes)
     how = run.optimizer
     optimizer = torch.optim.AdamW(state.groups(net, how.weight_decay), lr=how.lr, betas=(how.beta1, how.beta2),
@@ -135,7 +132,7 @@ def train(
                 distributed.total(torch.tensor(float(len(errors)), device=world.device))
             )
             seconds, n = time.perf_counter() - started, run.data.batch + run.replay.batch
-            spent = 3 * n * (flops[0] + flops[1] * length / net.context_length) / world.size
+            spent = 3 * n * (per_picture + per_caption * length / net.context_length) / world.size
             log.step(n_steps, {
                 "step": step, "epoch": round(streams[0].order.epoch_of(positions[0]), 6), "loss": loss,
                 **{name: float(part) for name, part in losses.items()}, "grad_norm": norm, "lr": rate_at(step - 1, n_steps, run),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from training import model
+from training import flops, model
 
 CAPTIONS = [
     "a photo of Puma concolor.",
@@ -108,7 +108,7 @@ def test_what_does_not_exist_or_fit_is_told_with_the_remedy(weights, tmp_path):
 
 def test_the_operations_of_a_pass_are_those_of_the_papers_model():
     made = model.create("ViT-B-32")
-    picture, caption = model.forward_flops(made, 224, 77)
+    picture, caption = flops.forward_flops(made, 224, 77)
     tokens, width, layers = 50, 768, 12
     linear = 24 * tokens * width**2 * layers + 2 * 49 * 3 * 32**2 * width + 2 * width * 512
     attention = 4 * tokens**2 * width * layers
