@@ -28,6 +28,8 @@ FLAGS = {
     "curation.build": {"--root", "--engine", "--workers", "--only", "--dry-run", "--show", "--explain",
                        "--lineage", "--what-if", "--new", "--prune", "--help"},
     "catalog.browse": {"--port", "--help"},
+    "training.train": {"--data", "--replay", "--out", "--set", "--resume", "--new", "--help"},
+    "training.export": {"--data", "--push", "--embeddings", "--public", "--help"},
     "curation.publish": {"--repo", "--public", "--allow-nc", "--dry-run", "--help"},
 }  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""Trains BioCLIP 2 from the published dataset (not written yet)."""
+"""Trains BioCLIP 2 from the published dataset."""

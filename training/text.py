@@ -105,7 +105,7 @@ def _words(row: Row, kind: str, absent: str) -> str:
     if not kind.endswith("_com") or not words:
         return words
     vernacular = row.get("vernacularName") or (name if absent == "repeat" else None)
-    return f"{words} with common name {vernacular}" if vernacular else words
+    return " with common name ".join((words, str(vernacular))) if vernacular else words
 
 
 def _made_up(row: Row) -> str:

@@ -36,7 +36,7 @@ def test_both_heads_start_as_open_clips_own_encode_image(architecture, tmp_path)
     clip = plain(architecture)
     save_file(clip.state_dict(), tmp_path / "w.safetensors")
     made = model.create(architecture, str(tmp_path / "w.safetensors"), "copy").eval()
-    images, tokens = torch.randn(4, 3, 64, 64), open_clip.get_tokenizer(architecture)(CAPTIONS)
+    images, tokens = torch.randn(4, 3, 48, 48), open_clip.get_tokenizer(architecture)(CAPTIONS)
     with torch.no_grad():
         wanted = clip.encode_image(images, normalize=True)
         assert torch.allclose(made.encode_image(images, normalize=True), wanted, atol=1e-6)
@@ -61,7 +61,7 @@ def test_one_head_serves_both_streams_where_there_is_no_second(clip):
     made = model.create("tiny-vit", "", "none").eval()
     assert made.replay_proj is None
     with torch.no_grad():
-        images = torch.randn(1, 3, 64, 64)
+        images = torch.randn(1, 3, 48, 48)
         found = made(torch.cat([images, images]), 1, torch.zeros(2, 77, dtype=torch.long))
     assert torch.allclose(found.biology, found.replay)
 

@@ -1,0 +1,38 @@
+"""The README's way from nothing to a model that names a held-out picture, as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readmes_block_trains_exports_and_names_held_out_pictures(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- train -->")[2].partition("<!-- /train -->")[0]
+    shell, code = re.findall(r"```(?:sh|python)\n(.*?)```", block, re.DOTALL)
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "HF_HOME": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    commands = [[sys.executable, *line.split()[1:]] for line in shell.strip().splitlines()]
+    assert [command[2] for command in commands] == [
+        "curation.build",
+        "training.train",
+        "training.export",
+    ]
+    for command in [*commands, [sys.executable, "-c", code]]:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    said = re.match(
+        r"(\d+) of (\d+) right among (\d+) species; \('([0-9a-f-]{36})', '(.+)'\)", done.stdout
+    )
+    assert said, done.stdout
+    n_right, n, n_names = (int(group) for group in said.groups()[:3])
+    assert n > 50 and n_right / n > 3 / n_names, "a tiny model, but no guess"
