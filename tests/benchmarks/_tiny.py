@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -53,16 +54,22 @@ def train(
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that has ended, and its dataset."""
+    """A run that has ended, and its dataset; with `weights`, a model of another trainer in its place, and how it sees."""
 
     out: Path
     dataset: Path
+    weights: Path | None = None
+    resize: str = ""
 
     def model(self) -> tuple[models.TwoHeads, config.Run]:
         """Its model, ready to be asked, and the run."""
         found = checkpoint.newest(self.out / "checkpoints")
         assert found is not None
         run = config.from_dict(found.state["run"], str(self.out))
+        if self.weights:
+            return models.create(
+                run.model.architecture, str(self.weights), side_px=run.image.side_px
+            ).eval(), run
         weights = found.tensors("ema") or found.tensors("weights")
         net = models.create(run.model.architecture, "", "copy" if "replay_proj" in weights else "none", side_px=run.image.side_px)  # fmt: skip
         if "classes" in weights:
@@ -73,7 +80,7 @@ class Trained:
     def pictures(self, split: str) -> tuple[torch.Tensor, list[dict[str, Any]]]:
         """Unit vectors of a split's pictures (n, D), and their rows."""
         net, run = self.model()
-        view = data.View(net.side_px, run.image.resize)
+        view = data.View(net.side_px, self.resize or run.image.resize)
         words = data.Words(run.text.types, run.text.absent, run.model.architecture, 0)
         found, uuids = [], []
         with torch.no_grad():
@@ -133,6 +140,13 @@ def species(dataset: Path, split: str = "train") -> list[dict[str, Any]]:
     return [found[name] for name in sorted(found)]
 
 
+def species_of(dataset: Path) -> list[str]:
+    """Every scientific name of the training pictures."""
+    return sorted(
+        {text.scientific(row) for row in rows(dataset, "train").values() if text.scientific(row)}
+    )
+
+
 def interval(values: Floats, clusters: Sequence[str], n_draws: int = 2000) -> tuple[float, float]:
     """The middle 95 % of the mean of values under resampling of whole clusters (percentile bootstrap)."""
     names, at = np.unique(np.array(clusters), return_inverse=True)
@@ -142,3 +156,26 @@ def interval(values: Floats, clusters: Sequence[str], n_draws: int = 2000) -> tu
     means = sums[draw].sum(1) / counts[draw].sum(1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def simple_shot(image: torch.Tensor, labels: Sequence[str], shots: int, folds: int = 5) -> float:
+    """Few-shot accuracy of frozen vectors: nearest centroid after centring and normalising (SimpleShot, arXiv 1911.04623).
+
+    Per fold every label with more pictures than `shots` gives that many to learn from; the rest are asked. The mean.
+    """
+    names = np.array(labels)
+    vectors = image.numpy().astype(np.float64)
+    kept = [name for name in np.unique(names) if (names == name).sum() > shots]
+    found = []
+    for fold in range(folds if kept else 0):
+        draw = np.random.default_rng(fold)
+        support = {name: draw.permutation(np.flatnonzero(names == name)) for name in kept}
+        taught = np.concatenate([support[name][:shots] for name in kept])
+        asked = np.concatenate([support[name][shots:] for name in kept])
+        mean = vectors[taught].mean(0)
+        unit = vectors - mean
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        centres = np.stack([unit[support[name][:shots]].mean(0) for name in kept])
+        nearest = ((unit[asked, None] - centres[None]) ** 2).sum(-1).argmin(1)
+        found.append(float((np.array(kept)[nearest] == names[asked]).mean()))
+    return float(np.mean(found)) if found else math.nan
