@@ -107,15 +107,6 @@ def union(mine: dict[str, Any]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def everywhere(value: Any) -> Any:
-    """What rank 0 says, on every rank."""
-    if n_ranks() == 1:
-        return value
-    said = [value]
-    dist.broadcast_object_list(said, src=0)
-    return said[0]
-
-
 def wrapped(
     model: nn.Module, how: str, scalars: list[nn.Parameter], precision: torch.dtype | None
 ) -> Any:
@@ -163,11 +154,13 @@ def unsynchronised(wrapped: Any, quiet: bool) -> Iterator[None]:
 
 
 def whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors of which every rank may hold a shard, put together on each."""
-    return {
-        name: value.full_tensor() if isinstance(value, DTensor) else value
-        for name, value in tensors.items()
-    }
+    """Tensors of which every rank may hold a shard, put together on the CPU of rank 0; empty on the others."""
+    made = dict[str, torch.Tensor]()
+    for name, value in tensors.items():
+        full = value.full_tensor() if isinstance(value, DTensor) else value
+        if rank() == 0:
+            made[name] = full.detach().cpu()
+    return made
 
 
 def sharded_like(like: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

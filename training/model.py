@@ -7,8 +7,10 @@ attributes, so that the tower returns what goes into it; `plain_state` puts it b
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -224,7 +226,8 @@ def create(
         raise ValueError(f"model.replay_head {heads!r} is unknown{nearest(heads, HEADS)}")
     torch.manual_seed(seed)
     size = {"force_image_size": side_px} if side_px else {}
-    clip = open_clip.create_model(architecture, pretrained=None, precision="fp32", **size)
+    with _quietly():
+        clip = open_clip.create_model(architecture, pretrained=None, precision="fp32", **size)
     replay = None
     if init:
         state = _weights(architecture, init)
@@ -273,6 +276,17 @@ def _weights(architecture: str, init: str) -> dict[str, torch.Tensor]:
         raise ValueError(
             f"the weights {init!r} of {architecture} cannot be had: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without open_clip's warning that a model without weights has none."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _through(pooled: torch.Tensor, proj: torch.Tensor | None) -> torch.Tensor:

@@ -128,9 +128,8 @@ def train(
             step += 1
             n_bad, n_bad_in_a_row = n_bad + (not is_good), 0 if is_good else n_bad_in_a_row + 1
             errors = [error for batch in batches for error in batch.errors]
-            n_failed += int(
-                distributed.total(torch.tensor(float(len(errors)), device=world.device))
-            )
+            n_lost = int(distributed.total(torch.tensor(float(len(errors)), device=world.device)))
+            n_failed += n_lost
             seconds, n = time.perf_counter() - started, run.data.batch + run.replay.batch
             spent = 3 * n * (per_picture + per_caption * length / net.context_length) / world.size
             log.step(n_steps, {
@@ -143,10 +142,8 @@ def train(
             if n_bad_in_a_row > how.max_bad_steps:
                 raise FloatingPointError(f"{n_bad_in_a_row} steps in a row had no finite loss or gradient, the last was step {step}; "
                                          "lower optimizer.lr, or look at the pictures around there (metrics.jsonl)")  # fmt: skip
-            if min(int(batch.valid.sum()) for batch in batches) == 0:
-                raise ValueError(
-                    f"no picture of step {step} can be used: {errors[0] if errors else 'none has a caption'}"
-                )
+            if n_lost == n:
+                raise ValueError(f"no picture of step {step} can be used: {errors[0]}")
             stop = distributed.any_rank(stopping(), world.device)
             if held_out and (step % run.validation.every_steps == 0 or step == n_steps):
                 with state.averaged(net, average):
