@@ -28,35 +28,42 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 def describe(
     con: duckdb.DuckDBPyConnection, folder: Path, *, name: str, title: str, licence: str, release: str,
     authors: Sequence[str] = (), cited: Mapping[str, str] | None = None, prepared: Sequence[str] = (),
+    private: bool = False,
 ) -> None:  # fmt: skip
     """Write what describes a finished dataset folder: README.md, its figures, CITATION.cff, croissant.json.
 
     `cited` maps the name of a source or taxonomy to its citation; `prepared` says what was done to the pictures.
+    A `private` set has captions in place of taxa.
     """
     numbers, sources = stats.Numbers(con, folder, release), dict(cited or {})
-    lines = stats.limits(numbers)
+    lines = stats.limits_of_captions(numbers) if private else stats.limits(numbers)
     shown = {}
-    sheet = figures.contact_sheet(con, folder / "metadata" / release)
+    sheet = None if private else figures.contact_sheet(con, folder / "metadata" / release)
     if sheet is not None:
         sheet.save(folder / SHEET_FILE, "JPEG", quality=85)
         shown[SHEET_FILE] = "pictures of the dataset"
     if tail := numbers.facet("species_at"):
         figures.long_tail(tail, folder / TAIL_FILE)
         shown[TAIL_FILE] = "pictures per species, by rank"
-    front = front_matter(folder, title=title, licence=licence, release=release)
-    body = _body(
-        numbers, lines, name=name, title=title, cited=sources, figures=shown, prepared=prepared
-    )
+    front = front_matter(folder, title=title, licence=licence, release=release, private=private)
+    if private:
+        body = _body_of_captions(numbers, lines, title=title, cited=sources, prepared=prepared)
+    else:
+        body = _body(
+            numbers, lines, name=name, title=title, cited=sources, figures=shown, prepared=prepared
+        )
     (folder / "README.md").write_text(f"---\n{front}---\n\n{body}", encoding="utf-8")
     cite.cff(folder, title=title, release=release, licence=licence, authors=authors, cited=sources)
     collected = "; ".join(
         f"{row['n_images']:,} pictures from {row['value']}" for row in numbers.facet("source")
     )
     croissant.write(folder, name=name, title=title, release=release, licence=licence, authors=authors, limits=lines,
-                    collected=collected, prepared=prepared)  # fmt: skip
+                    collected=collected, prepared=prepared, private=private)  # fmt: skip
 
 
-def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str:
+def front_matter(
+    folder: Path, *, title: str, licence: str, release: str, private: bool = False
+) -> str:
     """The YAML head of the card: configs, features and sizes."""
     splits = [s for s in schema.SPLITS if list((folder / "data" / release).rglob(f"{s}-*.parquet"))]
     configs, infos = [], []
@@ -64,16 +71,27 @@ def front_matter(folder: Path, *, title: str, licence: str, release: str) -> str
     if patterns:
         configs.append({"config_name": "default", "default": True,
                         "data_files": [{"split": s, "path": p} for s, p in patterns.items()]})  # fmt: skip
-        infos.append(_info(folder, "default", schema.DATA, patterns))
+        infos.append(
+            _info(folder, "default", schema.CAPTIONS if private else schema.DATA, patterns)
+        )
     for config, table in _METADATA.items():
         pattern = f"metadata/{release}/{config}-*.parquet"
         configs.append({"config_name": config, "data_files": [{"split": "train", "path": pattern}]})
         infos.append(_info(folder, config, table, {"train": pattern}))
     n_images = sum(s["num_examples"] for s in infos[0]["splits"])
-    head = {
-        "pretty_name": title, "license": licence.lower(), "language": ["en", "la"],
+    kind = {
+        "license": licence.lower(), "language": ["en", "la"],
         "task_categories": ["image-classification", "zero-shot-image-classification"],
         "tags": ["biology", "taxonomy", "species", "clip"],
+    }  # fmt: skip
+    if private:
+        kind = {
+            "license": "other",
+            "task_categories": ["image-to-text"],
+            "tags": ["captions", "private", "clip"],
+        }
+    head = {
+        "pretty_name": title, **kind,
         "size_categories": [next((t for top, t in _SIZES if n_images < top), "n>1B")],
         "configs": configs, "dataset_info": infos,
     }  # fmt: skip
@@ -144,12 +162,46 @@ def _body(
         "holds whole genera that are in no other split by their own groups.\n"
     )
     parts.append(_citing(title, cited))
-    fields = [schema.FIELDS[n] for n in schema.DATA.columns]
+    parts.append(_fields(schema.DATA))
+    return "\n".join(parts)
+
+
+def _body_of_captions(
+    numbers: stats.Numbers, lines: Sequence[str], *, title: str, cited: Mapping[str, str], prepared: Sequence[str],
+) -> str:  # fmt: skip
+    def counted(facet: str) -> str:
+        rows = _counted(numbers.facet(facet), facet)
+        return _table(
+            [{facet: row[facet], "pictures": row["pictures with pixels"]} for row in rows]
+        )
+
+    n_open = sum(row["n_open"] for row in numbers.facet("source"))
+    parts = [
+        f"# {_plain(title)}\n",
+        f"A private set of {n_open:,} captioned web pictures for replay: with it a model that learns organisms keeps "
+        "what it knew of everything else. It is for training on its owner's machines and is never published, since "
+        "the licences of its pictures are unknown (`license` and `license_verbatim` say what was stated). Every row "
+        "left out is in `rejects` with its reason.\n",
+        '```python\nfrom datasets import load_dataset\n\n'
+        'data = load_dataset("…")  # the path of this folder\n```\n',
+        "## What was done\n\n" + "".join(f"- {_plain(line)}\n" for line in prepared),
+        "## Known limits\n\n" + "".join(f"- {_plain(line)}\n" for line in lines),
+        f"## Licences\n\n{counted('license')}",
+        f"## What licences allow\n\n{counted('license_status')}",
+        f"## Left out, and why\n\n{_table(numbers.rejects())}",
+    ]  # fmt: skip
+    if cited:
+        told = "".join(f"- {_plain(name)}: {_plain(text)}\n" for name, text in cited.items())
+        parts.append(f"## Sources\n\n{told}")
+    return "\n".join([*parts, _fields(schema.CAPTIONS)])
+
+
+def _fields(table: schema.Table) -> str:
+    fields = [schema.FIELDS[n] for n in table.columns]
     rows = [{"field": f"`{f.name}`", "type": "image" if f.name == "image" else str(f.type),
              "unit": f.unit or "", "meaning": f.meaning, "term": f.term or "",
              "TreeOfLife-200M": f"`{f.tol200m}`" if f.tol200m else ""} for f in fields]  # fmt: skip
-    parts.append(f"## Fields\n\n{_table(rows, is_ours=True)}")
-    return "\n".join(parts)
+    return f"## Fields\n\n{_table(rows, is_ours=True)}"
 
 
 _SECTIONS = (

@@ -56,7 +56,7 @@ def cff(folder: Path, *, title: str, release: str, licence: str, authors: Sequen
               for name, text in cited.items()),
         ],
     }  # fmt: skip
-    lines = [f"{key}: {json.dumps(value)}" for key, value in said.items()]
+    lines = [f"{key}: {json.dumps(value)}" for key, value in said.items() if value]
     (folder / CFF_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -37,12 +37,23 @@ _CONTEXT = {
     "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField", "transform": "cr:transform",
 }  # fmt: skip
 
+_PRIVATE: dict[str, Any] = {
+    "description": "A private set of captioned web pictures for replay, never published, and a reason for every row left out.",
+    "isAccessibleForFree": False, "conditionsOfAccess": "private: for training on its owner's machines alone",
+    "keywords": ["images", "captions"],
+    "rai:dataAnnotationProtocol": "Captions are the words that stood with the pictures on the web; nobody checked them.",
+    "rai:dataUseCases": ["Replay while a model learns organisms, so that it keeps what it knew of everything else"],
+    "rai:personalSensitiveInformation": ["People may be in the pictures and be named in the captions."],
+    "rai:dataReleaseMaintenancePlan": "It is never released; a takedown leaves a row in rejects of the next build.",
+}  # fmt: skip
+
 
 def write(folder: Path, *, name: str, title: str, release: str, licence: str, authors: Sequence[str],
           limits: Sequence[str], collected: str,
-          prepared: Sequence[str]) -> None:  # fmt: skip
+          prepared: Sequence[str], private: bool = False) -> None:  # fmt: skip
     """Write `croissant.json` into a dataset folder; `collected` says where the pictures come from, `prepared` what was done."""
-    kept = [n for n in _RECORDS if list(folder.glob(_pattern(n, release)))]
+    records = _RECORDS | ({"default": schema.CAPTIONS} if private else {})
+    kept = [n for n in records if list(folder.glob(_pattern(n, release)))]
     said: dict[str, Any] = {
         "@context": _CONTEXT, "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
@@ -67,9 +78,12 @@ def write(folder: Path, *, name: str, title: str, release: str, licence: str, au
                                           "published differences of the next release.",
         "distribution": [
             {"@type": "cr:FileSet", "@id": f"files-{n}", "name": f"files-{n}", "includes": _pattern(n, release),
-             "encodingFormat": "application/x-parquet", "description": f"one row per {_RECORDS[n].row}"} for n in kept],
-        "recordSet": [_records(n, _RECORDS[n]) for n in kept],
+             "encodingFormat": "application/x-parquet", "description": f"one row per {records[n].row}"} for n in kept],
+        "recordSet": [_records(n, records[n]) for n in kept],
     }  # fmt: skip
+    if private:
+        del said["license"], said["inLanguage"]  # neither is known
+        said |= _PRIVATE
     (folder / FILE).write_text(
         json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )

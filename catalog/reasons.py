@@ -19,6 +19,7 @@ REASONS = {
     "bad_chunk": "the chunk is not a word that a folder can be called",
     "no_split": "the record names no split, so its picture cannot be placed",
     "no_identifier": "the row has no address of a picture",
+    "no_caption": "the row has no words for its picture",
     "identifier_withheld": "the published address had a place blotted out of it, so it leads nowhere",
     "no_image": "the box belongs to a picture that the export does not list",
     "no_taxon": "the row names a taxon that the archive does not list",

@@ -20,7 +20,7 @@ THUMBNAILS_PER_FILE = 100_000  # so that a position leads to a file
 NS = uuid.UUID("a3c1f0c2-7a55-5c39-9d0e-6f6d1c8e2b40")  # namespace of picture ids: frozen for ever
 
 SPLITS = ("train", "validation", "test", "unseen")
-SOURCES = ("gbif", "eol", "bioscan", "fathomnet", "own")
+SOURCES = ("gbif", "eol", "bioscan", "fathomnet", "own", "captions")
 LICENSE_STATUSES = ("open", "nc", "nd", "reserved", "unknown")
 
 STR, I32, I64, F64, BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
@@ -163,6 +163,7 @@ _FIELDS = (
     _dc("publisher", "who published the record", tol200m="publisher"),
     Field("attribution", STR, "ready credit line"),
     Field("title", STR, "title of the picture", _DC + "title", None, "title"),
+    Field("caption", STR, "words that stood with the picture on the web, of 2,000 characters at most", _DC + "description"),
     Field("datasetKey", STR, "GBIF key of the dataset", _GBIF + "datasetKey"),
     _dwc("datasetName", "name of the dataset"),
     # judgement
@@ -298,6 +299,9 @@ VERDICT = _table("verdict", "media row", _ROW,
                  "license_status license_verbatim keep redistributable "
                  "reject_stage reject_reason reject_score duplicate_of")  # fmt: skip
 DATA = _table("data", "picture that may be redistributed, with its pixels", "uuid", _DATA)
+CAPTIONS = _table("captions", "picture with a caption, of a set that is never published", "uuid",
+                  "uuid image image_md5 width height caption identifier md5 media_type phash license license_verbatim "
+                  "split")  # fmt: skip
 CATALOG = _table("catalog", "picture known to the dataset, without pixels", "uuid",
                  _DATA.replace("image image_md5 width height ", "") + " redistributable keep thumbnail_row")  # fmt: skip
 REJECTS = _table("rejects", "media row that was left out, and why", _ROW,
@@ -329,5 +333,5 @@ CHANGES = _table(
 TABLES = {
     table.name: table
     for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
-                  DATA, CATALOG, REJECTS, TAXA, NAMES, LOOKUP, STATISTICS, LISTED, LINK_HEALTH, THUMBNAILS, CONFLICTS, CHANGES)
+                  DATA, CAPTIONS, CATALOG, REJECTS, TAXA, NAMES, LOOKUP, STATISTICS, LISTED, LINK_HEALTH, THUMBNAILS, CONFLICTS, CHANGES)
 }  # fmt: skip

@@ -13,6 +13,10 @@ from catalog import reasons, sql
 FACETS = ("source", "image_type", "license", "license_status", "kingdom", "taxonRank", "countryCode", "year",
           "basisOfRecord", "sex", "lifeStage", "match_rule", "match_reason", "geoprivacy", "split", "media_type")  # fmt: skip
 
+NEAR_REMAIN = (
+    "Near-duplicates that were turned, framed, or cropped by more than a few percent may remain."
+)
+
 FACET_SQL = """
 with seen as (                  -- DuckDB reads the one column that the facet names
   select keep, species as of_species, case $facet
@@ -216,7 +220,21 @@ def limits(numbers: Numbers) -> list[str]:
     if unscored and unscored[0]["n_images"] == n_all:
         found.append("Pictures of labels, empty camera-trap frames and faces are not told apart yet: image_type, "
                      "museum_label and the scores are null.")  # fmt: skip
-    found.append(
-        "Near-duplicates that were turned, framed, or cropped by more than a few percent may remain."
-    )
+    found.append(NEAR_REMAIN)
     return found
+
+
+def limits_of_captions(numbers: Numbers) -> list[str]:
+    """The same of a private set of captioned pictures."""
+    statuses = {row["value"]: row["n_images"] for row in numbers.facet("license_status")}
+    n_all = sum(statuses.values())
+    if not n_all:
+        return ["The dataset is empty."]
+    return [
+        f"{100 * statuses.get('open', 0) / n_all:.1f} % of the pictures are under an open licence, "
+        f"{100 * statuses.get('unknown', 0) / n_all:.1f} % under none that is stated and can be read.",
+        "Captions are the words that stood with the pictures on the web: nobody checked them, and they may be wrong, "
+        "offensive or in any language.",
+        "People may be in the pictures and be named in the captions.",
+        NEAR_REMAIN,
+    ]

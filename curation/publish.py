@@ -71,7 +71,7 @@ class Release:
 
 
 def release(folder: Path) -> Release:
-    """The finished dataset in a folder. ValueError when it is none, or files are missing or cut."""
+    """The finished dataset in a folder. ValueError when it is none or private, or files are missing or cut."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ValueError(f"{folder} is no finished dataset: it has no {MANIFEST}; "
@@ -82,6 +82,9 @@ def release(folder: Path) -> Release:
     if manifest["schema_version"] != schema.VERSION:
         raise ValueError(f"{folder} has schema version {manifest['schema_version']!r}, this code writes "
                          f"{schema.VERSION!r}; build it again")  # fmt: skip
+    if manifest["params"].get("private"):
+        raise ValueError(f"{folder} is private: the licences of its pictures are unknown, and it is for training on "
+                         "your own machines alone; it cannot be published")  # fmt: skip
     made = Release(folder, manifest)
     for file in made.files.values():
         place = folder / file["name"]

@@ -24,9 +24,9 @@ BUILT_IN = Path(__file__).parent / "recipes"
 class Source:
     """One provider archive."""
 
-    kind: str  # gbif, eol, bioscan, fathomnet, own or published
+    kind: str  # gbif, eol, bioscan, fathomnet, own, published or captions
     name: str  # your name for it; stands in every row as `archive`
-    path: str  # archive, folder or table; relative to the recipe's folder; published: also hf://datasets/ORG/NAME
+    path: str  # archive, folder or table; relative to the recipe's folder; published: also hf://datasets/ORG/NAME; captions: also a pattern
     where: str = ""  # published: SQL over its columns, "family = 'Felidae' and countryCode = 'BR'"
     check_md5: bool = (
         True  # published: refuse bytes that are not those published; false for another fetch.size
@@ -35,13 +35,17 @@ class Source:
     multimedia: str = ""  # gbif: media table beside a download that has none
     media_only: bool = False  # gbif: accept a multimedia table without occurrences (labels null)
     hierarchy: str = ""  # eol: taxon.tab of the Dynamic Hierarchy
-    images: str = ""  # bioscan: folder of the image tree; own, published: folder of relative paths
+    images: str = (
+        ""  # bioscan: folder of the image tree; own, published, captions: folder of relative paths
+    )
     image_type: str = "original_full"  # bioscan: which of its four renditions
     splits: tuple[str, ...] = ("pretrain", "train")  # bioscan: its splits to use
     drop: tuple[str, ...] = ("groupOf",)  # fathomnet: box flags that keep a box out
-    licence: str = ""  # own, fathomnet: licence of rows that state none
+    licence: str = ""  # own, fathomnet, captions: licence of rows that state none
     creator: str = ""  # own: creator of rows that state none
-    columns: dict[str, str] = field(default_factory=dict)  # own: term -> your column for it
+    columns: dict[str, str] = field(
+        default_factory=dict
+    )  # own, captions: term -> your column for it
     citation: str = ""  # how to cite the archive: a DOI, or what its provider asks for
     obtain: str = ""  # where the archive comes from and what account it takes, for --dry-run
     expect_rows: int = 0  # media rows it will hold, for --dry-run before it is there
@@ -230,6 +234,11 @@ class Recipe:
     sample: Sample | None = None
     expect: Expect | None = None
     folder: Path = Path()  # where relative paths start: the recipe's own folder
+
+    @property
+    def is_private(self) -> bool:
+        """True where every source is of kind captions: for training on its owner's machines, never published."""
+        return bool(self.source) and all(item.kind == "captions" for item in self.source)
 
 
 def read(name: str) -> Recipe:

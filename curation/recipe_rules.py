@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.licence import licence
 from catalog.toml_tree import nearest
 from curation import dedup, geoprivacy, near, verdict
+from curation.sources import captions
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe
 
 SIZES = ("as_given", "medium", "large", "original")
-KINDS = ("gbif", "eol", "bioscan", "fathomnet", "own", "published")
+KINDS = ("gbif", "eol", "bioscan", "fathomnet", "own", "published", "captions")
 
 
 def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
@@ -42,6 +44,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         known = not source.licence or licence(source.licence)[1] != "unknown"
         require(known, f"source[{index}].licence",
                 f"{source.licence!r} is no licence we know; write it as \"CC BY 4.0\" or \"CC0\"")  # fmt: skip
+    _captions(recipe, require)
     for key in ("source", "taxonomy", "benchmark", "coverage"):
         names = [item.name for item in getattr(recipe, key)]
         require(len(set(names)) == len(names), key, f"names must differ: {names}")
@@ -98,3 +101,14 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         require(not box or (len(box) == 4 and -90 <= box[0] < box[2] <= 90 and -180 <= box[1] < box[3] <= 180),
                 f"{place}.box", "must be south, west, north, east in degrees")  # fmt: skip
     return dataclasses.replace(recipe, folder=folder)
+
+
+def _captions(recipe: Recipe, require: Callable[[bool, str, str], None]) -> None:
+    for index, source in enumerate(recipe.source):
+        odd = set(source.columns) - captions.TERMS.keys() if source.kind == "captions" else set()
+        require(not odd, f"source[{index}].columns",
+                f"{sorted(odd)} must be of {', '.join(captions.TERMS)}")  # fmt: skip
+    kinds = sorted({source.kind for source in recipe.source})
+    require("captions" not in kinds or len(kinds) == 1, "source",
+            f"mixes the kinds {', '.join(kinds)}: captioned pictures have any licence and no label, so their dataset is "
+            "private; write two recipes, one of them with the captions alone")  # fmt: skip

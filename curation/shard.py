@@ -1,7 +1,7 @@
 """The files with pictures of the dataset of record, ready to load.
 
 In   the catalogue that `metadata` joined, and the bytes
-Out  `data/<release>/<3 digits>/<split>-<6 digits>.parquet` (schema.DATA) and
+Out  `data/<release>/<3 digits>/<split>-<6 digits>.parquet` (schema.DATA, of a private set schema.CAPTIONS) and
      `metadata/<release>/thumbnails-<6 digits>.parquet`, in the catalogue's order
 
 A file is a bucket of a seeded hash of uuid, its rows in hash order: that is the shuffle, done once,
@@ -49,11 +49,17 @@ order by bucket, kingdom, phylum, "class", "order", family, genus, species, cano
 """
 
 
+CAPTIONED_SQL = """
+select c.*, m.title as caption from catalog c join media m using (uuid)
+where m.reject_reason is null order by uuid
+"""
+
+
 @dataclass(frozen=True)
 class Unit:
     """One file: which planned rows it holds, and the packs their bytes lie in.
 
-    Without a `split` it is a file of thumbnails.
+    `table` names its columns in the contract. Without a `split` it is a file of thumbnails.
     """
 
     plan: Path
@@ -62,6 +68,7 @@ class Unit:
     bucket: int
     packs: Path
     rows_per_group: int
+    table: str = schema.DATA.name
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,13 @@ class Plan:
 
     data: Path
     thumbnails: Path
+
+
+def captioned(con: duckdb.DuckDBPyConnection, joined: Path, media: Path, work: Path) -> Path:
+    """The joined catalogue with the captions of its pictures, written into `work`."""
+    path = work / "captioned.parquet"
+    sql.query(con, CAPTIONED_SQL, catalog=joined, media=media).copy_to(path)
+    return path
 
 
 def plan(
@@ -100,18 +114,19 @@ def units(
     *,
     packs: Path,
     rows_per_group: int,
+    data: schema.Table = schema.DATA,
 ) -> list[Unit]:
     """The data files and the files of thumbnails to write."""
     text = "select distinct split, bucket from plan order by split, bucket"
     made = [
-        Unit(plan=planned.data, split=split, bucket=bucket, packs=packs, rows_per_group=rows_per_group,
+        Unit(plan=planned.data, split=split, bucket=bucket, packs=packs, rows_per_group=rows_per_group, table=data.name,
              target=folder / "data" / release / f"{bucket // 1000:03d}" / f"{split}-{bucket:06d}.parquet")
         for split, bucket in sql.query(con, text, plan=planned.data).rows()
     ]  # fmt: skip
     small = "select distinct bucket from plan order by bucket"
     made += [
         Unit(plan=planned.thumbnails, split=None, bucket=bucket, packs=packs, rows_per_group=THUMBS_PER_GROUP,
-             target=folder / "metadata" / release / f"thumbnails-{bucket:06d}.parquet")
+             table=schema.THUMBNAILS.name, target=folder / "metadata" / release / f"thumbnails-{bucket:06d}.parquet")
         for (bucket,) in sql.query(con, small, plan=planned.thumbnails).rows()
     ]  # fmt: skip
     return made
@@ -124,13 +139,10 @@ def shard(unit: Unit) -> int:
         unit.plan, filters=where if unit.split is None else [*where, ("split", "=", unit.split)]
     )
     unit.target.parent.mkdir(parents=True, exist_ok=True)
-    table, column = (
-        (schema.THUMBNAILS, "thumbnail") if unit.split is None else (schema.DATA, "image")
-    )
+    table, column = schema.TABLES[unit.table], "thumbnail" if unit.split is None else "image"
     fields = table.schema.with_metadata(hub_metadata(table))
-    texts = [
-        f.name for f in fields if pa.types.is_string(f.type) and f.name not in ("uuid", "image_md5")
-    ]
+    unique = ("uuid", "image_md5", "caption")
+    texts = [f.name for f in fields if pa.types.is_string(f.type) and f.name not in unique]
     codecs = {name: "zstd" for name in fields.names if name != column}
     unfinished = unit.target.with_name(f".tmp-{os.getpid()}-{unit.target.name}")
     with pq.ParquetWriter(

@@ -41,8 +41,8 @@ with judged as (
           when 'kingdom' then n.kingdom when 'phylum' then n.phylum when 'class' then n."class"
           when 'order' then n."order" when 'family' then n.family when 'genus' then n.genus
           when 'species' then n.species end is not null) then 'label'
-      when not coalesce(l.allowed, false) then 'licence'
-      when l.needs_credit and coalesce(m.creator, m.rightsHolder) is null then 'licence'
+      when not $private and not coalesce(l.allowed, false) then 'licence'
+      when not $private and l.needs_credit and coalesce(m.creator, m.rightsHolder) is null then 'licence'
       when f.status is distinct from 'ok' or f.md5 <> m.published_md5 then 'fetch'
       when p.error is not null or p.md5 is null then 'pixels'
       when least(p.original_width, p.original_height) < $min_side_px then 'pixels'
@@ -117,9 +117,12 @@ def verdict(
     min_side_px: int,
     allow_nc: bool,
     removals: Sequence[tuple[str, str]],
+    private: bool = False,
 ) -> sql.Query:
     """One row of schema.VERDICT per media row.
 
+    A `private` set is for training on its owner's machines and is never published: there, and only
+    there, a licence refuses nothing (`redistributable` still tells what might be published).
     `removals` are (kind, value) with kind uuid, url or creator. Raises ValueError for an unknown
     rank or kind.
     """
@@ -127,7 +130,7 @@ def verdict(
         raise ValueError(f"min_rank {min_rank!r} is no rank; choose one of {', '.join(MIN_RANKS)}")
     if unknown := [kind for kind, _ in removals if kind not in ("uuid", "url", "creator")]:
         raise ValueError(f"a removal names {unknown[0]!r}; choose uuid, url or creator")
-    params = {"min_rank": min_rank, "min_side_px": min_side_px}
+    params = {"min_rank": min_rank, "min_side_px": min_side_px, "private": private}
     query = sql.query(con, SQL, params, media=media, label=label, fetch=fetch, phash=phash, dedup=dedup,
                       rights=rights(con, media, allow_nc), removed=_removed(con, media, removals)
                       )  # fmt: skip

@@ -17,7 +17,8 @@ from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
 from curation import sensitive, species_list
 from curation.progress import Progress
-from curation.recipe import BUILT_IN, Recipe
+from curation.recipe import BUILT_IN, Recipe, Source
+from curation.sources import captions
 
 Made = Mapping[str, list[Artifact]]
 
@@ -51,9 +52,11 @@ class Build:
         """Archive name -> local folder its relative picture paths start at."""
         found = {}
         for source in self.recipe.source:
-            if source.kind in ("own", "bioscan") or (source.kind == "published" and source.images):
-                place = self.path(source.images) if source.images else self.path(source.path).parent
-                found[source.name] = place
+            local = source.kind in ("own", "bioscan", "captions")
+            if local or (source.kind == "published" and source.images):
+                place = self.path(source.images or source.path)
+                home = captions.home(place) if source.kind == "captions" else place.parent
+                found[source.name] = place if source.images else home
         return found
 
     def make(
@@ -103,7 +106,15 @@ def missing_places(recipe: Recipe) -> list[str]:
     wanted += [(f"geoprivacy list {item.name!r}", item.path) for item in recipe.geoprivacy.list]
     wanted += [(f"coverage {item.name!r}", item.path) for item in recipe.coverage]
     paths = [(who, recipe.folder / Path(text).expanduser()) for who, text in wanted]
-    return [f"{who}: {path}" for who, path in paths if not path.exists()]
+    patterns = {recipe.folder / Path(item.path).expanduser() for item in _captioned(recipe)}
+    return [
+        f"{who}: {path}" for who, path in paths
+        if not path.exists() and not (path in patterns and captions.found(path))
+    ]  # fmt: skip
+
+
+def _captioned(recipe: Recipe) -> list[Source]:
+    return [item for item in recipe.source if item.kind == "captions"]
 
 
 def check_places(recipe: Recipe) -> None:
@@ -113,6 +124,8 @@ def check_places(recipe: Recipe) -> None:
         advice = ("copy the recipe beside your archives and build the copy; --dry-run says what it needs"
                   if built_in else "check the paths in the recipe")  # fmt: skip
         raise ValueError(f"not there: {'; '.join(missing)}; {advice}")
+    for source in _captioned(recipe):
+        captions.files(recipe.folder / Path(source.path).expanduser())
     for item in recipe.geoprivacy.list:
         sensitive.entries(item, recipe.folder / Path(item.path).expanduser())
     for listed in recipe.coverage:

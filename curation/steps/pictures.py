@@ -18,6 +18,7 @@ from curation import metadata, shard
 from curation.engine import run_units
 from curation.images import render
 from curation.recipe import Recipe
+from curation.sources.captions import MAX_CHARACTERS
 from curation.steps.rendering import VERSION, Rendering
 from curation.store import Ledger
 from curation.workshop import Build, Made, sha256
@@ -104,33 +105,44 @@ def _prepared(recipe: Recipe) -> list[str]:
         else ""
     )
     equal = ", ".join(recipe.dedup.classes)
-    return [
-        f"Names were read through {loaded}, with rule and score." if loaded
-        else "Names are the providers' own; no taxonomy was loaded.",
+    pictures = [
         f"Pictures were decoded, turned upright and stripped of location tags{size}.",
         f"Of equal pictures one stayed; equal by {equal} (hashes within {recipe.dedup.near_max_bits} of 256 bits)." if equal
         else "Equal pictures were left as they are.",
         *([f"Held-out pictures and their copies were left out: {held_out}."] if held_out else []),
+    ]  # fmt: skip
+    if recipe.is_private:
+        return [f"Captions lost control characters, repeated white space and what is beyond {MAX_CHARACTERS:,} characters.",
+                *pictures]  # fmt: skip
+    return [
+        f"Names were read through {loaded}, with rule and score." if loaded
+        else "Names are the providers' own; no taxonomy was loaded.",
+        *pictures,
         f"Coordinates follow the policy {recipe.geoprivacy.policy}.",
         f"Labels reach the rank {recipe.verdict.min_rank}." if recipe.verdict.min_rank != "any"
         else "Pictures without a label are in the data too.",
     ]  # fmt: skip
 
 
-def shard_(build: Build, made: Made) -> list[Artifact]:
-    """The dataset folder."""
-    recipe, how = build.recipe, dataclasses.asdict(build.recipe.shard)
-    title = recipe.title or recipe.name
+def _told(recipe: Recipe) -> dict[str, Any]:
+    """What the card tells of the recipe."""
     archives = [(item.name, item.citation) for item in recipe.source]
     archives += [(f"{item.name} (taxonomy)", item.citation) for item in recipe.taxonomy]
     cited = {name: text for name, text in archives if text}
-    told: dict[str, Any] = {
-        "title": title,
-        "licence": recipe.licence,
-        "authors": recipe.authors,
-        "cited": cited,
-        "prepared": _prepared(recipe),
-    }
+    told: dict[str, Any] = {"title": recipe.title or recipe.name, "licence": recipe.licence, "authors": recipe.authors,
+            "cited": cited, "prepared": _prepared(recipe)}  # fmt: skip
+    if recipe.is_private:  # what is not given away has no licence of its own
+        told |= {"licence": "", "private": True}
+    return told
+
+
+def shard_(build: Build, made: Made) -> list[Artifact]:
+    """The dataset folder; that of a private set has captions in place of labels, and one split."""
+    recipe, how = build.recipe, dataclasses.asdict(build.recipe.shard)
+    data = schema.CAPTIONS if recipe.is_private else schema.DATA
+    if recipe.is_private:
+        how |= {"validation": 0.0, "test": 0.0, "unseen_genera": 0.0}
+    told = _told(recipe)
     params = {**how, **dataclasses.asdict(recipe.pixels), "name": recipe.name, **told}
     names = ("media", "label", "vernacular", "fetch", "phash", "dedup", "geoprivacy", "verdict")
     inputs: dict[str, Any] = {name: made[name][0].paths[0] for name in names}
@@ -143,10 +155,12 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
         joined = metadata.tables(build.con, folder, work, **shares, **inputs, listed=made["listed"][0].paths[0],
                                  taxon=[a.path("taxon.parquet") for a in made["taxon"]],
                                  common=[a.path("vernacular.parquet") for a in made["taxon"]])  # fmt: skip
+        if recipe.is_private:
+            joined = shard.captioned(build.con, joined, inputs["media"], work)
         plan = shard.plan(build.con, joined, work, seed=how["seed"], n_buckets=how["n_buckets"],
                           rendered=rendering.ledger.input(), packs=rendering.packs.names())  # fmt: skip
         units = shard.units(build.con, plan, folder, how["release"], packs=rendering.ledger.dir,
-                            rows_per_group=how["rows_per_group"])  # fmt: skip
+                            rows_per_group=how["rows_per_group"], data=data)  # fmt: skip
         n_planned, n_written = pq.read_metadata(plan.data).num_rows, 0
         with build.progress("shard", n_planned) as bar:
             for n_rows in run_units(shard.shard, units, engine=build.engine, workers=build.workers,
@@ -160,7 +174,7 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
             f"shard: {n_planned} + {n_thumbs} planned, {n_written} written"
         )
         for unit in units:
-            artifact.check(unit.target, schema.DATA if unit.split else schema.THUMBNAILS)
+            artifact.check(unit.target, schema.TABLES[unit.table])
         card.describe(build.con, folder, name=recipe.name, release=how["release"], **told)
         return {"rows": n_planned}
 

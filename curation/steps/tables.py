@@ -14,8 +14,8 @@ from typing import Any
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
 from curation import geoprivacy, media, report, sensitive, species_list, verdict
-from curation.recipe import Source
-from curation.sources import bioscan, eol, fathomnet, gbif, own, published
+from curation.recipe import Recipe, Source
+from curation.sources import bioscan, captions, eol, fathomnet, gbif, own, published
 from curation.taxonomy import authority, backbone, resolve, vernacular
 from curation.workshop import Build, Made, scratch, sha256
 
@@ -26,15 +26,7 @@ def source(build: Build, _: Made) -> list[Artifact]:
 
 
 def _source(build: Build, item: Source) -> Artifact:
-    paths = [item.path, item.multimedia, item.hierarchy]
-    remote = "://" in item.path
-    catalogue: list[Path] = []
-    if item.kind == "published":  # its catalogue is what is read of it
-        catalogue = published.files(item.path, build.recipe.folder)
-        hashes = [sha256(build.root, path) for path in catalogue]
-        hashes += [sha256(build.root, build.path(item.provenance))] if item.provenance else []
-    else:
-        hashes = [sha256(build.root, build.path(p)) if p and "://" not in p else p for p in paths]
+    files, hashes = _reads(build, item)
     params = {"kind": item.kind, "archive": item.name, "media_only": item.media_only,
               "image_type": item.image_type, "splits": item.splits, "drop": item.drop,
               "licence": item.licence, "creator": item.creator, "columns": item.columns, "where": item.where,
@@ -42,7 +34,7 @@ def _source(build: Build, item: Source) -> Artifact:
 
     def write(folder: Path) -> dict[str, Any]:
         work_dir = build.root / "tmp" / folder.name
-        place: Any = item.path if remote else build.path(item.path)
+        place: Any = item.path if "://" in item.path else build.path(item.path)
         rest: dict[str, Any] = {"archive": item.name, "path": place}
         readers: dict[str, Callable[[], sql.Query]] = {
             "gbif": lambda: gbif.gbif(
@@ -61,9 +53,12 @@ def _source(build: Build, item: Source) -> Artifact:
                 columns=item.columns,
             ),
             "published": lambda: published.published(
-                build.con, archive=item.name, paths=catalogue, work_dir=work_dir, where=item.where,
+                build.con, archive=item.name, paths=files, work_dir=work_dir, where=item.where,
                 check_md5=item.check_md5,
                 provenance=build.path(item.provenance) if item.provenance else None),
+            "captions": lambda: captions.captions(
+                build.con, archive=item.name, paths=files, home=captions.home(place), work_dir=work_dir,
+                licence=item.licence or None, columns=item.columns),
         }  # fmt: skip
         path = folder / "part-000000.parquet"
         with scratch(work_dir):
@@ -71,6 +66,20 @@ def _source(build: Build, item: Source) -> Artifact:
         return {"rows": artifact.check(path, schema.SOURCE)}
 
     return build.make("source", 4, params, hashes, write)
+
+
+def _reads(build: Build, item: Source) -> tuple[list[Path], list[str]]:
+    """The tables of a source that may have several, and what tells that something read has changed."""
+    paths = [item.path, item.multimedia, item.hierarchy]
+    if item.kind == "published":  # its catalogue is what is read of it
+        files = published.files(item.path, build.recipe.folder)
+        more = [build.path(item.provenance)] if item.provenance else []
+        return files, [sha256(build.root, path) for path in (*files, *more)]
+    if item.kind == "captions":
+        place = build.path(item.path)
+        files, folder = captions.files(place), captions.home(place)
+        return files, [f"{path.relative_to(folder)} {sha256(build.root, path)}" for path in files]
+    return [], [sha256(build.root, build.path(p)) if p and "://" not in p else p for p in paths]
 
 
 def taxon(build: Build, _: Made) -> list[Artifact]:
@@ -219,7 +228,7 @@ def eligible(build: Build, made: Made) -> list[Artifact]:
         _verdict(build, {name: made[name][0].paths[0] for name in names} | empty).copy_to(first)
         return sql.query(build.con, verdict.ELIGIBLE_SQL, verdict=first)
 
-    params = dataclasses.asdict(build.recipe.verdict)
+    params = _judging(build.recipe)
     params.pop("min_side_px")
     reads = [made[name][0] for name in names]
     return [build.make_table(schema.ELIGIBLE, 1, params, reads, query)]
@@ -229,16 +238,23 @@ def verdict_(build: Build, made: Made) -> list[Artifact]:
     """Keep or drop."""
     names = ("media", "label", "fetch", "phash", "dedup")
     done = build.make_table(
-        schema.VERDICT, 3, dataclasses.asdict(build.recipe.verdict),
+        schema.VERDICT, 3, _judging(build.recipe),
         [made[name][0] for name in names],
         lambda: _verdict(build, {name: made[name][0].paths[0] for name in names}))  # fmt: skip
     assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"
     return [done]
 
 
+def _judging(recipe: Recipe) -> dict[str, Any]:
+    """What the verdict goes by; that of a private set is another."""
+    return dataclasses.asdict(recipe.verdict) | ({"private": True} if recipe.is_private else {})
+
+
 def _verdict(build: Build, inputs: dict[str, Any]) -> sql.Query:
-    how = build.recipe.verdict
+    """The verdict. What is private has no labels, and any licence: it never leaves its owner's machines."""
+    how, private = build.recipe.verdict, build.recipe.is_private
     removals = [*(("uuid", v) for v in how.remove_uuid), *(("url", v) for v in how.remove_url),
                 *(("creator", v) for v in how.remove_creator)]  # fmt: skip
-    return verdict.verdict(build.con, **inputs, min_rank=how.min_rank, allow_nc=how.allow_nc,
-                           min_side_px=how.min_side_px, removals=removals)  # fmt: skip
+    return verdict.verdict(build.con, **inputs, min_rank="any" if private else how.min_rank,
+                           allow_nc=how.allow_nc, min_side_px=how.min_side_px, removals=removals,
+                           private=private)  # fmt: skip
