@@ -228,7 +228,7 @@ class Stream:
     rank: int = 0
     world: int = 1
     workers: int = 0
-    piece: int = 128  # rows a worker makes at once
+    piece: int = 256  # rows a worker makes at once: a row group, so that one worker reads it
 
     def batches(self, step: int, position: int) -> Batches:
         """Batches from `step` on, of which the first starts at `position` of the sequence."""

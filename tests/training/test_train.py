@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from curation import build, recipe
+from tests.drawings import photo
 from tests.hub import Hub
 from tests.training.conftest import FAST, lines
 from tests.training.many import ranks
@@ -390,3 +392,31 @@ def test_built_in_runs_are_sound(name):
     assert run.name == name
     assert json.loads(json.dumps(config.as_dict(run)))
     assert config.from_dict(json.loads(json.dumps(config.as_dict(run))), "again") == run
+
+
+CAPTIONED = """
+name = "web"
+[[source]]
+kind = "captions"
+name = "web"
+path = "t.csv"
+images = "."
+[verdict]
+min_side_px = 20
+"""
+
+
+def test_a_replay_set_that_curation_built_is_trained_on(trained, tmp_path, sample, capsys):
+    lines_ = ["url,caption"] + [f"{k}.png,thing number {k}" for k in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(lines_) + "\n")
+    for k in range(8):
+        photo(k).save(tmp_path / f"{k}.png")
+    (tmp_path / "r.toml").write_text(CAPTIONED)
+    folder = build.build(recipe.read(str(tmp_path / "r.toml")), tmp_path / "root")["shard"][0].dir
+    how = sets(optimizer__steps=2, replay__batch=4, replay__weight=0.5)
+    steps = trained("--replay", str(folder), *how)
+    assert all(0 < line["loss_replay"] < 5 and line["n_failed"] == 0 for line in steps)
+    saved = weights(tmp_path / "run")
+    assert not torch.equal(saved["proj"], saved["replay_proj"]), "each head goes its own way"
+    trained(out=tmp_path / "wrong", data=str(folder), status=2)
+    assert "name it with --replay" in capsys.readouterr().err
