@@ -11,7 +11,9 @@ import pytest
 from catalog import sql
 from curation import build, recipe
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores, and so do what they start
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # two workers share two cores, and so do what they start
 
 REPO_ROOT = Path(__file__).parents[1]
 

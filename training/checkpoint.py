@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from catalog.artifact import flush
 
 _TMP = ".tmp-"
+NAME = re.compile(r"step-[0-9]{8,}")
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -65,10 +67,24 @@ def save(folder: Path, step: int, parts: Mapping[str, Tensors], state: Mapping[s
 
 def newest(folder: Path) -> Checkpoint | None:
     """The last checkpoint of a run that is whole; damaged ones are told of and passed over."""
-    for path in sorted(folder.glob("step-*"), reverse=True):
+    for path in reversed(_all(folder)):
         if found := _whole(path):
             return found
     return None
+
+
+def _all(folder: Path) -> list[Path]:
+    """The folders of checkpoints, by step."""
+    return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name))
+
+
+def there(folder: Path, step: int) -> Checkpoint | None:
+    """The checkpoint of a step that another rank has found whole; None where it is not seen here."""
+    path = folder / f"step-{step:08d}"
+    try:
+        return Checkpoint(step, path, json.loads((path / "state.json").read_text()))
+    except (OSError, ValueError):
+        return None
 
 
 def at(path: Path) -> Checkpoint:
@@ -79,13 +95,17 @@ def at(path: Path) -> Checkpoint:
     return found
 
 
-def prune(folder: Path, keep: int, keep_every_steps: int) -> None:
-    """Remove all but the newest `keep` and those at multiples of `keep_every_steps`; and what was left unfinished."""
+def prune(folder: Path, step: int, keep: int, keep_every_steps: int) -> None:
+    """After the checkpoint of `step`: remove all but the newest `keep` and those at multiples of `keep_every_steps`.
+
+    Later ones, which a resumed run found damaged or has yet to reach again, go too, and what was left unfinished.
+    """
     for path in folder.glob(f"{_TMP}*"):
         shutil.rmtree(path)
-    for path in sorted(folder.glob("step-*"))[:-keep]:
-        step = int(path.name.removeprefix("step-"))
-        if not keep_every_steps or step % keep_every_steps:
+    steps = {int(path.name.removeprefix("step-")): path for path in _all(folder)}
+    kept = sorted(s for s in steps if s <= step)[-keep:]
+    for s, path in steps.items():
+        if s > step or (s not in kept and (not keep_every_steps or s % keep_every_steps)):
             shutil.rmtree(path)
 
 

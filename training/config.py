@@ -36,7 +36,7 @@ class Data:
     mix: int = (
         1  # row groups whose rows are shuffled together; workers hold that many, so 1 on the Hub
     )
-    cap: int = 0  # at most so many pictures of a taxon an epoch; 0: all
+    cap: int = 0  # so many pictures of a taxon an epoch on average, at most; 0: all
     temperature: float = (
         1.0  # taxa are drawn by (their pictures)**this: 1 as they are, 0.5 square root, 0 alike
     )
@@ -106,7 +106,7 @@ class Optimizer:
     epochs: float = 30.0  # of the biology stream
     steps: int = 0  # instead of epochs, where positive
     clip_norm: float = 1.0  # largest norm of the gradient; 0: any
-    ema: float = 0.0  # decay of an average of the weights, 0: none
+    ema: float = 0.0  # decay of an average of the weights, which is validated and exported; less at first; 0: none
     max_bad_steps: int = (
         10  # in a row whose loss or gradient is not finite: skipped, then the run stops
     )

@@ -12,6 +12,7 @@ import math
 import os
 import queue
 import random
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import simplejpeg
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,8 @@ from training import model as models
 from training import reading, text
 from training.order import Order
 
-READ_TRIES, READ_WAIT_S = 3, 0.2
+READ_TRIES, READ_WAIT_S = 5, 0.2  # a group: 68 s in all, and what the Hub's client waits by itself
+MAX_CHARACTERS = 1000  # of a caption of the web: 77 tokens hold less
 RESIZES = ("squash", "shortest")
 
 
@@ -136,9 +137,9 @@ class Batch:
         self.errors = [error for piece in pieces for error in piece["errors"]]
         self.stop = stop  # position of the whole step's end in the sequence
 
-    def to(self, device: torch.device) -> Batch:
-        """Move the tensors."""
-        for name in ("images", "tokens", "ids", "nodes", "valid"):
+    def to(self, device: torch.device, *, images: bool = True) -> Batch:
+        """Move the tensors; the pictures only where `images`."""
+        for name in (*(["images"] if images else []), "tokens", "ids", "nodes", "valid"):
             value = getattr(self, name)
             if device.type == "cuda":
                 value = value.pin_memory().to(device, non_blocking=True)
@@ -177,7 +178,7 @@ class Pieces(torch.utils.data.Dataset[dict[str, Any]]):
                     images[i] = self._view.see(rows.image(row), draw)
                     valid[i] = bool(caption)
                     error = "" if caption else "it has no caption"
-                except pixels.Undecodable as reason:
+                except (pixels.Undecodable, OSError) as reason:
                     error = str(reason)
             if error:
                 errors.append(f"{uuid or f'row group {group}'}: {error}")
@@ -189,7 +190,9 @@ class Pieces(torch.utils.data.Dataset[dict[str, Any]]):
                 "captions": captions, "errors": errors}  # fmt: skip
 
     def _caption(self, words: Any, kind: str) -> str:
-        return str(words or "") if not isinstance(words, dict) else text.caption(words, kind, self._words.absent)  # fmt: skip
+        if isinstance(words, dict):
+            return text.caption(words, kind, self._words.absent)
+        return str(words or "")[:MAX_CHARACTERS]
 
     def _rows(self, group: int) -> reading.Rows | Exception:
         if group in self._kept:
@@ -201,7 +204,7 @@ class Pieces(torch.utils.data.Dataset[dict[str, Any]]):
             try:
                 self._kept[group] = self._place.read(group)
                 break
-            except (OSError, pa.ArrowException, ValueError) as error:
+            except (OSError, ValueError) as error:
                 self._kept[group] = error
                 time.sleep(READ_WAIT_S * 4**attempt)
         return self._kept[group]
@@ -271,14 +274,31 @@ def loader(dataset: Pieces, pieces: Any, workers: int) -> Any:
     """torch's DataLoader over pieces, in order, in processes that are set up for decoding."""
     os.environ.update({k: v for k, v in pixels.MALLOC_ENV.items() if k not in os.environ})
     return torch.utils.data.DataLoader(dataset, sampler=pieces, batch_size=None, num_workers=workers,
-                                       prefetch_factor=4, multiprocessing_context="spawn")  # fmt: skip
+                                       prefetch_factor=4, multiprocessing_context="spawn",
+                                       worker_init_fn=_calm)  # fmt: skip
+
+
+def _calm(_: int) -> None:
+    """A worker leaves signals to the process that trains: that one saves first, and then ends it."""
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.SIG_IGN)
 
 
 class Ahead:
-    """Steps' batches made ready by a thread while the step before runs; counts the seconds waited for them."""
+    """Steps' batches made ready by a thread while the step before runs; counts the seconds waited for them.
 
-    def __init__(self, streams: Sequence[Batches], device: torch.device, depth: int = 2) -> None:
-        self.waited_s = 0.0
+    Without `images` the pictures stay on the CPU, for steps of several passes, each of which moves its own.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[Batches],
+        device: torch.device,
+        *,
+        images: bool = True,
+        depth: int = 2,
+    ) -> None:
+        self.waited_s, self._images = 0.0, images
         self._ready = queue.Queue[Any](depth)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._fill, args=(streams, device), daemon=True)
@@ -295,7 +315,7 @@ class Ahead:
         made: Any = None
         while not self._stopped.is_set():
             try:
-                made = [next(stream).to(device) for stream in streams]
+                made = [next(stream).to(device, images=self._images) for stream in streams]
             except BaseException as error:  # raised again where it is awaited
                 made = error
             while not self._stopped.is_set():

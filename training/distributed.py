@@ -107,6 +107,22 @@ def union(mine: dict[str, Any]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
+def from_first(value: int) -> int:
+    """A number as rank 0 says it, on every rank."""
+    if n_ranks() == 1:
+        return value
+    said = torch.tensor(value, device=device())
+    dist.broadcast(said, src=0)
+    return int(said)
+
+
+def device() -> torch.device:
+    """This process's device."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
 def wrapped(
     model: nn.Module, how: str, scalars: list[nn.Parameter], precision: torch.dtype | None
 ) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,8 +56,8 @@ def export(run_dir: Path, target: Path, data: str = "") -> Path:
         raise ValueError(f"{run_dir} has no whole checkpoint; train it first: python -m training.train --out {run_dir}")  # fmt: skip
     run = config.from_dict(found.state["run"], str(found.dir))
     place = reading.Published(data or run.data.place)
-    if place.revision != found.state["dataset"]:
-        raise ValueError(f"the run was trained on {found.state['dataset']}, {data or run.data.place} is now {place.revision}; "
+    if place.revision != found.state["revisions"]["data"]:
+        raise ValueError(f"the run was trained on build {found.state['revisions']['data']}, {data or run.data.place} is {place.revision}; "
                          "name its dataset with --data")  # fmt: skip
     weights = found.tensors("ema") or found.tensors("weights")
     heads = "copy" if "replay_proj" in weights else "none"
@@ -74,7 +75,7 @@ def export(run_dir: Path, target: Path, data: str = "") -> Path:
     cfg = models.config_of(run.model.architecture, run.image.side_px)
     (making / "open_clip_model.safetensors").chmod(0o644)
     _write(making / "open_clip_config.json", {"model_cfg": cfg, "preprocess_cfg": found.state["preprocessing"]})  # fmt: skip
-    _write(making / "run.json", {"step": found.step, **found.state})
+    _write(making / "run.json", {**found.state, "run": _told(found.state["run"])})
     _tokenizer(making, run.model.architecture)
     _check(net, making)
     names, captions = species(place.taxa())
@@ -120,14 +121,25 @@ def text_matrix(net: Any, captions: Sequence[str], architecture: str) -> NDArray
     """The captions' unit vectors as columns, (D, N) float32."""
     import open_clip
     import torch
+    from tqdm import tqdm
+
+    from training.model import trimmed
 
     tokenizer = open_clip.get_tokenizer(architecture)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net.to(device)
+    parts = []
     with torch.no_grad():
-        parts = [net.encode_text(tokenizer(list(captions[i : i + NAMES_PER_PASS])), normalize=True)
-                 for i in range(0, len(captions), NAMES_PER_PASS)]  # fmt: skip
+        for i in tqdm(range(0, len(captions), NAMES_PER_PASS), "names", leave=False, disable=None):
+            tokens = tokenizer(list(captions[i : i + NAMES_PER_PASS]))
+            words = net.encode_text(
+                (trimmed(tokens) if net.trims else tokens).to(device), normalize=True
+            )
+            parts.append(words.float().cpu())
+    net.to("cpu")
     if not parts:
         raise ValueError("the dataset has no species with a kingdom: there is no name to embed")
-    found: NDArray[np.float32] = torch.cat(parts).float().T.contiguous().numpy()
+    found: NDArray[np.float32] = torch.cat(parts).T.contiguous().numpy()
     return found
 
 
@@ -217,15 +229,16 @@ def _card(run: Run, found: Checkpoint, run_dir: Path, n_names: int) -> str:
     """README.md of the model: what it is, how to use it, what it was trained on, how well it did."""
     import yaml
 
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    path = run_dir / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     steps = [line for line in lines if "loss" in line]
     checks = [line for line in lines if "validation_top1" in line]
     head = {"library_name": "open_clip", "pipeline_tag": "zero-shot-image-classification", "license": "mit",
             "tags": ["biology", "CLIP", "zero-shot-image-classification"]}  # fmt: skip
-    if "/" in run.data.place and not Path(run.data.place).exists():
+    if _is_repository(run.data.place):
         head["datasets"] = [run.data.place.partition("@")[0]]
     rows = [("architecture", run.model.architecture), ("starts from", run.model.init or "random weights"),
-            ("dataset", f"{_shown(run.data.place)}build {found.state['dataset']}"), ("steps", f"{found.step:,}"),
+            ("dataset", f"{_shown(run.data.place)}build {found.state['revisions']['data']}{_at(found)}"), ("steps", f"{found.step:,}"),
             ("pairs a step", f"{run.data.batch:,} biology, {run.replay.batch:,} replay"),
             ("captions", ", ".join(run.text.types)), ("weights", "average over steps" if run.optimizer.ema else "of the last step"),
             ("pictures that could not be used", f"{found.state['n_failed']:,}")]  # fmt: skip
@@ -263,9 +276,29 @@ dataset repository that holds them.
 """
 
 
+def _is_repository(place: str) -> bool:
+    return (
+        re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place) is not None and not Path(place).exists()
+    )
+
+
 def _shown(place: str) -> str:
     """A repository by its name; a folder of this machine is nobody else's business."""
-    return "" if Path(place).exists() else f"{place}, "
+    return f"{place}, " if _is_repository(place) else ""
+
+
+def _at(found: Checkpoint) -> str:
+    return f" at commit {found.state['commit']}" if found.state.get("commit") else ""
+
+
+def _told(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings without the folders of this machine."""
+    made = {name: dict(value) if isinstance(value, dict) else value for name, value in run.items()}
+    for section, key in (("data", "place"), ("replay", "place"), ("model", "init")):
+        value = made[section][key]
+        if "/" in value and not _is_repository(value.removeprefix("hf-hub:")):
+            made[section][key] = "(a folder of the machine that trained)"
+    return made
 
 
 def _write(path: Path, value: Any) -> None:

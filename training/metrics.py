@@ -14,6 +14,7 @@ from typing import Any
 import xxhash
 
 from catalog import terminal
+from catalog.artifact import write_atomically
 from training.data import Batch
 from training.distributed import World
 
@@ -35,9 +36,9 @@ class Metrics:
             return
         out.mkdir(parents=True, exist_ok=True)
         path = out / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
+        if path.is_file():
+            kept = [line for line in path.read_bytes().splitlines() if 0 < _step_of(line) <= step]
+            write_atomically(path, b"".join(line + b"\n" for line in kept))
         self._file = path.open("a")
         with contextlib.suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
@@ -53,7 +54,11 @@ class Metrics:
         """Keep one line of numbers."""
         if not self._first:
             return
-        self._file.write(json.dumps(values) + "\n")
+        said = {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in values.items()
+        }
+        self._file.write(json.dumps(said) + "\n")
         self._file.flush()
         if self._board:
             for name, value in values.items():
@@ -82,6 +87,14 @@ class Metrics:
             self._file.close()
         if self._board:
             self._board.close()
+
+
+def _step_of(line: bytes) -> int:
+    """The step of a line; 0 of one that a run that died left unfinished."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def digest(batches: Sequence[Batch]) -> str:

@@ -56,6 +56,11 @@ class Order:
         """Rows there are; an epoch without weights has as many."""
         return int(self._offsets[-1])
 
+    @property
+    def per_epoch(self) -> float:
+        """Rows of an epoch, on average."""
+        return float(self.n_rows if self.weights is None else self.weights.sum())
+
     def stretches(self, start: int, stop: int, most: int) -> Iterator[Stretch]:
         """The rows from position `start` up to `stop`, in order, at most `most` at a time."""
         while start < stop:
@@ -128,7 +133,7 @@ class Order:
 def sampling(taxa: Ints, *, cap: int = 0, temperature: float = 1.0, max_repeats: float = 10.0) -> NDArray[np.float64]:  # fmt: skip
     """How often each row should come per epoch, for a long tail of taxa; `taxa` (rows,) tells whose it is.
 
-    `cap` gives a taxon at most so many rows an epoch, others than the epoch before. `temperature` t draws taxa in
+    `cap` gives a taxon so many rows an epoch on average at most, others than the epoch before. `temperature` t draws taxa in
     proportion to n**t of their rows n: 1 as they are, 0.5 by the square root, 0 all alike (after Mahajan et al. 2018,
     arXiv 1805.00932, section 2.2), at most `max_repeats` times a row; the epoch keeps its length but for that limit.
     """

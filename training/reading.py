@@ -11,15 +11,18 @@ import io
 import itertools
 import json
 import tarfile
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx2  # huggingface_hub's own transport: what it raises when there is no Hub
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import xxhash
 from numpy.typing import NDArray
 
 from catalog import place as places
@@ -37,6 +40,9 @@ class Place(Protocol):
     sizes: Ints
     files: Ints
     name: str
+
+    @property
+    def revision(self) -> str: ...
 
     def read(self, group: int) -> Rows: ...
 
@@ -87,9 +93,13 @@ class Published:
 
     @property
     def revision(self) -> str:
-        """What names the exact rows: the address of the build, and the commit on the Hub."""
-        commit = getattr(self._place, "commit", None)
-        return f"{self.manifest['address']}{f'@{commit}' if commit else ''}"
+        """What names the exact rows: the address of the build, wherever it lies."""
+        return str(self.manifest["address"])
+
+    @property
+    def commit(self) -> str:
+        """Of a repository, the commit that is read; "" of a folder."""
+        return str(getattr(self._place, "commit", ""))
 
     def has_split(self, split: str) -> bool:
         """True when the dataset has pictures in that split."""
@@ -121,10 +131,8 @@ class Published:
     def read(self, group: int) -> Rows:
         """A row group. Raises OSError where its file cannot be read."""
         file = bisect.bisect_right(self._firsts, group) - 1
-        opened = self._files.open(self._names[file])
-        table = opened.read_row_group(
-            group - self._firsts[file], ["uuid", "image.bytes", *self._columns]
-        )
+        columns = ["uuid", "image.bytes", *self._columns]
+        table = self._files.read(self._names[file], group - self._firsts[file], columns)
         if table.num_rows != self.sizes[group]:
             raise OSError(
                 f"{self._names[file]} holds other rows than its manifest says; fetch it again"
@@ -157,15 +165,21 @@ class Parquet:
         self._key = next(
             (name for name in ("uuid", "key", "url") if name in fields.names), self._caption
         )
-        self._nested = pa.types.is_struct(fields.field(self._image).type)
+        kind = fields.field(self._image).type
+        self._nested = pa.types.is_struct(kind)
+        if self._nested and kind.get_field_index("bytes") < 0:
+            raise ValueError(f"{folder}: the column {self._image} is a struct without bytes")
+
+    @property
+    def revision(self) -> str:
+        """A digest of the files' names and sizes in rows."""
+        return _digest(self._paths, self.sizes)
 
     def read(self, group: int) -> Rows:
         """A row group. Raises OSError where its file cannot be read."""
         file = bisect.bisect_right(self._firsts, group) - 1
         columns = [self._image, self._caption, self._key]
-        table = self._files.open(str(self._paths[file])).read_row_group(
-            group - self._firsts[file], columns
-        )
+        table = self._files.read(str(self._paths[file]), group - self._firsts[file], columns)
         images = table[self._image].combine_chunks()
         keys = [str(key) for key in table[self._key].to_pylist()]
         return Rows(
@@ -187,6 +201,11 @@ class Tars:
         self.sizes = np.array([self._n_samples(path) for path in self._paths], dtype=np.int64)
         self.files = np.arange(len(self._paths))
 
+    @property
+    def revision(self) -> str:
+        """A digest of the tars' names and numbers of samples."""
+        return _digest(self._paths, self.sizes)
+
     def read(self, group: int) -> Rows:
         """The samples of one tar. Raises OSError where it cannot be read."""
         path = self._paths[group]
@@ -200,9 +219,14 @@ class Tars:
     @staticmethod
     def _n_samples(path: Path) -> int:
         stats = path.with_name(f"{path.stem}_stats.json")
-        if stats.is_file():
+        try:
             return int(json.loads(stats.read_text())["successes"])
-        return len(_members(path))
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # without statistics, or with others than img2dataset's
+        try:
+            return len(_members(path))
+        except OSError as error:
+            raise ValueError(f"{error}; fetch it again, or take it out of the folder") from error
 
 
 def pairs(where: str) -> Place:
@@ -226,6 +250,13 @@ def pairs(where: str) -> Place:
     raise ValueError(
         f"{where} holds neither a dataset (manifest.json) nor *.tar or *.parquet with captions"
     )
+
+
+def _digest(paths: Sequence[Path], sizes: Ints) -> str:
+    said = "\n".join(
+        f"{path and path.name} {n}" for path, n in itertools.zip_longest(paths, sizes.tolist())
+    )
+    return xxhash.xxh3_128_hexdigest(said.encode())
 
 
 class _Files:
@@ -252,6 +283,14 @@ class _Files:
                 raise OSError(f"{name} is no parquet file: {error}") from error
         return self._open[name]
 
+    def read(self, name: str, group: int, columns: list[str]) -> pa.Table:
+        """A row group of a file, which is opened anew after a failure. Raises OSError."""
+        try:
+            return self.open(name).read_row_group(group, columns)
+        except (OSError, pa.ArrowException, httpx2.TransportError) as error:
+            self._open.pop(name, None)
+            raise OSError(f"{name}, row group {group}: {error}") from error
+
 
 class _Spans:
     """Stretches of a file, read when asked for."""
@@ -275,7 +314,7 @@ def _members(path: Path) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
                 key, _, ending = member.name.rpartition(".")
                 if member.isfile():
                     found.setdefault(key, {})[ending.lower()] = (member.offset_data, member.size)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise OSError(f"{path} is no tar file: {error}") from error
     whole = []
     for key, parts in found.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ NO_DECAY = ("bn", "ln", "bias", "logit_scale")
 
 
 def start(
-    run: Run, out: Path, found: Checkpoint | None, revision: str, *, resume: bool
+    run: Run, out: Path, found: Checkpoint | None, revisions: Mapping[str, str], *, resume: bool
 ) -> dict[str, Any]:
     """Where a run begins: its step, its positions in the streams, its counts.
 
@@ -46,9 +46,10 @@ def start(
                 name = f"{section}.{key}".strip(".")
                 raise ValueError(f"{out} was begun with {name} = {was!r}, now it is {value!r}: set it back, "
                                  "or start another run with --out")  # fmt: skip
-    if found.state["dataset"] != revision:
-        raise ValueError(f"{out} was begun on another dataset, or another release of it ({found.state['dataset']}, now {revision}); "
-                         "name that one with --data, or start another run with --out")  # fmt: skip
+    for stream, here in revisions.items():
+        if found.state["revisions"].get(stream) != here:
+            raise ValueError(f"{out} was begun with other rows in {stream}.place ({found.state['revisions'].get(stream)}, now {here}): "
+                             "name that dataset or folder as it was, or start another run with --out")  # fmt: skip
     return found.state
 
 
@@ -88,8 +89,11 @@ def load_optimizer(
         optimizer.state[parameter][kind] = value
 
 
-def follow(average: dict[str, torch.Tensor], state: dict[str, torch.Tensor], decay: float) -> None:
-    """Move the average of the weights towards them, by 1 - decay."""
+def follow(
+    average: dict[str, torch.Tensor], state: dict[str, torch.Tensor], decay: float, step: int
+) -> None:
+    """Move the average of the weights towards them, by 1 - decay; by more at first, lest it be of the start for long."""
+    decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
         for name, value in state.items():
             if value.is_floating_point():
@@ -112,3 +116,6 @@ def averaged(net: TwoHeads, average: dict[str, torch.Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for name, value in state.items():
                 value.copy_(kept[name])
+        reshard: Any = getattr(net, "reshard", None)
+        if reshard:  # what FSDP gathered for validation is of the average
+            reshard()

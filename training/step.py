@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,11 @@ from training.model import Features, TwoHeads
 if TYPE_CHECKING:
     from training.config import Run
     from training.data import Batch
+
+
+Part = tuple[
+    list[torch.Tensor], int, torch.Tensor
+]  # pictures by stream, how many are replay, captions
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Step:
             torch.stack(list(losses.values())).sum().backward()
             return _plain(losses), length
         with torch.no_grad():
-            cached = [self._forward(part) for part in parts]
+            cached = [self._forward(part) for part in self._seeded(parts)]
         sizes = [[len(features) for features in made[:4]] for made in cached]
         leaves = [
             torch.cat(same).requires_grad_()
@@ -58,7 +63,7 @@ class Step:
             for leaf in (*leaves, *shared)
         ]
         at = [0] * 4
-        for i, part in enumerate(parts):
+        for i, part in enumerate(self._seeded(parts)):
             is_last = i == self.passes - 1
             with distributed.unsynchronised(self.wrapped, not is_last):
                 made = self._forward(part)
@@ -73,9 +78,7 @@ class Step:
                 torch.autograd.backward([value for value, _ in used], [slope for _, slope in used])
         return _plain(losses), length
 
-    def _parts(
-        self, batches: Sequence[Batch]
-    ) -> tuple[list[tuple[torch.Tensor, int, torch.Tensor]], int]:
+    def _parts(self, batches: Sequence[Batch]) -> tuple[list[Part], int]:
         """Pictures, how many of them are replay, and captions of each pass; and the captions' length."""
         tokens = [b.tokens for b in batches]
         if self.net.classifier is not None:
@@ -88,7 +91,7 @@ class Step:
         seen = [b.images.tensor_split(self.passes) for b in batches]
         parts = [
             (
-                torch.cat([s[i] for s in seen]),
+                [s[i] for s in seen],
                 len(seen[1][i]) if len(seen) > 1 else 0,
                 torch.cat([w[i] for w in words]),
             )
@@ -96,9 +99,10 @@ class Step:
         ]
         return parts, joined.shape[1]
 
-    def _forward(self, part: tuple[torch.Tensor, int, torch.Tensor]) -> Features:
-        images, n_replay, words = part
-        image = self.run.image
+    def _forward(self, part: Part) -> Features:
+        pictures, n_replay, words = part
+        image, device = self.run.image, self.net.logit_scale.device
+        images = torch.cat([some.to(device, non_blocking=True) for some in pictures])
         with torch.autocast(
             images.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16
         ):
@@ -106,6 +110,14 @@ class Step:
                 models.normalised(images, image.mean, image.std), n_replay, words
             )
         return made
+
+    def _seeded(self, parts: Sequence[Part]) -> Iterator[Part]:
+        """The parts, the random state before each the same whenever: what a pass drops, it drops both times."""
+        first = torch.initial_seed()
+        for i, part in enumerate(parts):
+            torch.manual_seed(first + i)
+            yield part
+        torch.manual_seed(first)
 
     def _losses(self, made: Features, batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         how, biology = self.run.loss, batches[0]

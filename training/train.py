@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from training.data import Stream, View, Words
     from training.distributed import World
     from training.model import TwoHeads
-    from training.reading import Published
+    from training.reading import Place, Published
 
 
 def train(
@@ -49,8 +49,10 @@ def train(
     held_out = None
     if run.validation.every_steps and place.has_split("validation"):
         held_out = reading.Published(run.data.place, "validation")
-    found = checkpoint.newest(out / "checkpoints") if resume else None
-    begun = state.start(run, out, found, place.revision, resume=resume)
+    other = _replay(run) if run.replay.batch else None
+    found = _agreed(out) if resume else None
+    revisions = {"data": place.revision, **({"replay": other.revision} if other else {})}
+    begun = state.start(run, out, found, revisions, resume=resume)
     step: int = begun["step"]
     n_failed, n_bad, n_bad_in_a_row = begun["n_failed"], begun["n_bad_steps"], 0
     positions = list(begun["positions"])
@@ -68,9 +70,9 @@ def train(
         full_decode=run.image.full_decode,
     )
     words = data.Words(run.text.types, run.text.absent, run.model.architecture, run.seed)
-    streams = _streams(run, world, place, view, words)
+    streams = _streams(run, world, place, other, view, words)
     n_steps = run.optimizer.steps or math.ceil(
-        run.optimizer.epochs * streams[0].order.n_rows / run.data.batch
+        run.optimizer.epochs * streams[0].order.per_epoch / run.data.batch
     )
     net.to(world.device).train()
     per_picture, per_caption = flops.forward_flops(net, view.side_px, net.context_length)
@@ -99,7 +101,9 @@ def train(
              f"{f' + {run.replay.batch:,}' if run.replay.batch else ''} on {world.size} × {world.device.type}, "
              f"{sum(p.numel() for p in net.parameters()) / 1e6:.1f} M weights")  # fmt: skip
     ahead = data.Ahead(
-        [s.batches(step, at) for s, at in zip(streams, positions, strict=True)], world.device
+        [s.batches(step, at) for s, at in zip(streams, positions, strict=True)],
+        world.device,
+        images=passes == 1,
     )
     try:
         while step < n_steps:
@@ -122,14 +126,15 @@ def train(
                 with torch.no_grad():
                     net.logit_scale.clamp_(0, math.log(100))  # as CLIP does
                 if average:
-                    state.follow(average, net.state_dict(), how.ema)
+                    state.follow(average, net.state_dict(), how.ema, step)
 
             # what it came to
             step += 1
             n_bad, n_bad_in_a_row = n_bad + (not is_good), 0 if is_good else n_bad_in_a_row + 1
             errors = [error for batch in batches for error in batch.errors]
-            n_lost = int(distributed.total(torch.tensor(float(len(errors)), device=world.device)))
-            n_failed += n_lost
+            lost = [float(len(batch.errors)) for batch in batches]
+            n_lost = distributed.total(torch.tensor(lost, device=world.device)).tolist()
+            n_failed += int(sum(n_lost))
             seconds, n = time.perf_counter() - started, run.data.batch + run.replay.batch
             spent = 3 * n * (per_picture + per_caption * length / net.context_length) / world.size
             log.step(n_steps, {
@@ -142,14 +147,18 @@ def train(
             if n_bad_in_a_row > how.max_bad_steps:
                 raise FloatingPointError(f"{n_bad_in_a_row} steps in a row had no finite loss or gradient, the last was step {step}; "
                                          "lower optimizer.lr, or look at the pictures around there (metrics.jsonl)")  # fmt: skip
-            if n_lost == n:
-                raise ValueError(f"no picture of step {step} can be used: {errors[0]}")
+            for stream, n_of, size in zip(
+                streams, n_lost, (run.data.batch, run.replay.batch), strict=False
+            ):
+                if n_of == size:
+                    raise ValueError(f"no picture of {stream.place.name} in step {step} can be used{f': {errors[0]}' if errors else ''}; "
+                                     "--resume goes on from the last checkpoint once they can")  # fmt: skip
             stop = distributed.any_rank(stopping(), world.device)
             if held_out and (step % run.validation.every_steps == 0 or step == n_steps):
                 with state.averaged(net, average):
                     log.validation(step, validate(net, run, world, held_out, view, words))
             if stop or step % run.checkpoint.every_steps == 0 or step == n_steps:
-                kept = {"run": config.as_dict(run), "dataset": place.revision, "positions": positions,
+                kept = {"run": config.as_dict(run), "revisions": revisions, "commit": place.commit, "positions": positions,
                         "n_failed": n_failed, "n_bad_steps": n_bad, "preprocessing": _preprocessing(run, view)}  # fmt: skip
                 parts = {
                     "weights": net.state_dict(),
@@ -160,7 +169,10 @@ def train(
                 if world.is_first:
                     checkpoint.save(out / "checkpoints", step, gathered, kept)
                     checkpoint.prune(
-                        out / "checkpoints", run.checkpoint.keep, run.checkpoint.keep_every_steps
+                        out / "checkpoints",
+                        step,
+                        run.checkpoint.keep,
+                        run.checkpoint.keep_every_steps,
                     )
             if stop and step < n_steps:
                 log.tell(f"stopped at step {step:,} of {n_steps:,}; --resume goes on from there")
@@ -197,9 +209,39 @@ def _model(run: Run, found: Checkpoint | None, place: Published) -> TwoHeads:
     return net
 
 
-def _streams(run: Run, world: World, place: Published, view: View, words: Words) -> list[Stream]:
+def _agreed(out: Path) -> Checkpoint | None:
+    """The newest whole checkpoint as rank 0 finds it, on every rank. ValueError where a rank does not see it."""
+    from training import checkpoint, distributed
+
+    folder = out / "checkpoints"
+    found = checkpoint.newest(folder) if distributed.rank() == 0 else None
+    step = distributed.from_first(found.step if found else -1)
+    if found is None and step >= 0:
+        found = checkpoint.there(folder, step)
+    if distributed.any_rank(found is None and step >= 0, distributed.device()):
+        raise ValueError(
+            f"{out} is not the same folder on every node: --out must lie where all of them see it"
+        )
+    return found
+
+
+def _replay(run: Run) -> Place:
+    """Where the replay stream is read. ValueError where there are no captions."""
+    from training import reading
+
+    other = reading.pairs(run.replay.place)
+    if isinstance(other, reading.Published) and not other.has_captions:
+        raise ValueError(
+            f"{run.replay.place} is a dataset of taxa, not of captions: replay wants captions"
+        )
+    return other
+
+
+def _streams(
+    run: Run, world: World, place: Published, other: Place | None, view: View, words: Words
+) -> list[Stream]:
     """The biology stream, and the replay stream where there is one."""
-    from training import order, reading
+    from training import order
     from training.data import Stream
 
     weights = None
@@ -212,24 +254,11 @@ def _streams(run: Run, world: World, place: Published, view: View, words: Words)
     made = [
         Stream(place, ours, view, words, run.data.batch, world.rank, world.size, run.data.workers)
     ]
-    if run.replay.batch:
-        other = reading.pairs(run.replay.place)
-        if isinstance(other, reading.Published) and not other.has_captions:
-            raise ValueError(
-                f"{run.replay.place} is a dataset of taxa, not of captions: replay wants captions"
-            )
+    if other:
         theirs = order.Order(other.sizes, other.files, run.seed + 1, run.replay.mix)
+        workers = min(1, run.data.workers)
         made.append(
-            Stream(
-                other,
-                theirs,
-                view,
-                words,
-                run.replay.batch,
-                world.rank,
-                world.size,
-                min(1, run.data.workers),
-            )
+            Stream(other, theirs, view, words, run.replay.batch, world.rank, world.size, workers)
         )
     return made
 

@@ -57,16 +57,19 @@ def validate(net: TwoHeads, run: Run, world: World, place: Published, view: data
             label = torch.tensor(
                 [at[caption] for caption in mine], dtype=torch.long, device=world.device
             )
+    with torch.no_grad():  # in fp32: ties of rounded scores would count as right
         scores = net.logit_scale.exp() * image @ answers.T
         own = scores.gather(1, label.clamp(min=0)[:, None])
-        n_better = (scores > own).sum(1) + len(answers) * (
-            label < 0
-        )  # a taxon without a class is never right
+        n_better = (~(scores < own)).sum(
+            1
+        ) - 1  # as good counts as better, and so does what is no number
+        n_better += len(answers) * (label < 0)  # a taxon without a class is never right
         cross = F.cross_entropy(scores, label.clamp(min=0), reduction="none")
         sums = torch.stack(
             [torch.ones_like(cross).sum(), (n_better < 1).sum(), (n_better < 5).sum(), cross.sum()]
         )
         n, right, among_five, total = distributed.total(sums.double()).tolist()
+    n = max(n, 1.0)
     net.train()
     return {"validation_loss": total / n, "validation_top1": right / n, "validation_top5": among_five / n,
             "n_validated": n, "n_labels": float(len(answers)), "validation_s": time.perf_counter() - started}  # fmt: skip

@@ -35,4 +35,4 @@ def test_the_readmes_block_trains_exports_and_names_held_out_pictures(tmp_path):
     )
     assert said, done.stdout
     n_right, n, n_names = (int(group) for group in said.groups()[:3])
-    assert n > 50 and n_right / n > 3 / n_names, "a tiny model, but no guess"
+    assert n > 30 and n_right / n > 3 / n_names, "a tiny model, but no guess"

@@ -19,7 +19,7 @@ from tests.hub import Hub
 from tests.training.conftest import FAST, lines
 from tests.training.many import ranks
 from tests.training.test_data import tars
-from training import checkpoint, config
+from training import checkpoint, config, state
 from training import train as program
 
 ROOT = Path(__file__).parents[2]
@@ -92,18 +92,38 @@ def test_the_schedule_warms_up_and_falls_to_zero():
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
 
 
-def test_a_stopped_run_goes_on_bit_by_bit(trained, tmp_path, sample):
-    whole = trained(*STEPS, out=tmp_path / "whole")
-    trained(*STEPS, *sets(optimizer__ema=0.9, loss__chunk_mb=1), out=tmp_path / "part")
-    for step in (6, 8):
-        shutil.rmtree(tmp_path / "part" / "checkpoints" / f"step-{step:08d}", ignore_errors=True)
-    kept = sorted(p.name for p in (tmp_path / "part" / "checkpoints").iterdir())
-    assert kept == [], "two are kept, and both were removed"
-    trained(*STEPS, *sets(checkpoint__keep=9), out=tmp_path / "more")
-    for step in (6, 8):
-        shutil.rmtree(tmp_path / "more" / "checkpoints" / f"step-{step:08d}")
-    found = trained(*STEPS, "--resume", out=tmp_path / "more")
-    assert same(found, whole) and len(found) == 8
+@pytest.mark.parametrize(
+    ("n", "more"), [(1, ()), (1, ("data.workers=2",)), (2, ()), (2, ("compute.wrapper=fsdp",))]
+)
+def test_a_stopped_run_goes_on_bit_by_bit(tmp_path, sample, n, more):
+    """With averaged weights, both streams, validation on the way; on one rank with workers, on two, and on shards."""
+    replay = str(tars(tmp_path / "replay", n=2, per=8))
+    how = ("--replay", replay, *STEPS, *(part for field in more for part in ("--set", field)),
+           *sets(replay__batch=8, optimizer__ema=0.9, checkpoint__keep=9, checkpoint__every_steps=4, validation__every_steps=3,
+                 validation__n_pictures=20))  # fmt: skip
+
+    def run(*again):
+        running = [start(tmp_path / "run", sample, *how, *again, env=env) for env in ranks(n)]
+        for process in running:
+            _, err = process.communicate(timeout=240)
+            assert process.returncode == 0, err[-3000:]
+        found = checkpoint.newest(tmp_path / "run" / "checkpoints")
+        return (
+            lines(tmp_path / "run"),
+            found.tensors("weights"),
+            found.tensors("ema"),
+            found.tensors("optimizer"),
+        )
+
+    whole = run()
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000008")
+    again = run("--resume")
+    keys = ("batch", "loss", "loss_replay", "grad_norm", "validation_loss", "validation_top1")
+    assert [[line.get(key) for key in keys] for line in again[0]] == [
+        [line.get(key) for key in keys] for line in whole[0]
+    ]
+    for one, two in zip(whole[1:], again[1:], strict=True):
+        assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("moment", ["in a step", "in a checkpoint"])
@@ -153,6 +173,43 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(trained, tmp_path, c
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         (path / "state.json").write_text("{")
     trained(*STEPS, "--resume", out=tmp_path / "run", status=2)
+
+
+def test_a_damaged_checkpoint_never_costs_a_whole_one(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for step in (6, 7, 8):
+        checkpoint.save(folder, step, {"weights": {"a": torch.ones(3)}}, {"run": {}})
+    (folder / "step-00000008" / "weights.safetensors").write_bytes(b"damaged")
+    (folder / "step-00000007.bak").mkdir()
+    assert checkpoint.newest(folder).step == 7
+    checkpoint.save(folder, 9, {"weights": {"a": torch.ones(3)}}, {"run": {}})
+    checkpoint.prune(folder, 9, 1, 0)
+    checkpoint.save(
+        folder, 5, {"weights": {"a": torch.ones(3)}}, {"run": {}}
+    )  # begun again from before
+    checkpoint.prune(folder, 5, 1, 0)
+    assert checkpoint.newest(folder).step == 5 and (folder / "step-00000007.bak").is_dir()
+
+
+def test_replay_data_that_changed_is_told_on_resume(trained, tmp_path, capsys):
+    folder = tars(tmp_path / "replay", n=2, per=8)
+    how = ("--replay", str(folder), *sets(optimizer__steps=2, replay__batch=4))
+    trained(*how)
+    (folder / "00001.tar").unlink()
+    trained(*how, "--resume", status=2)
+    assert "begun with other rows in replay.place" in capsys.readouterr().err
+
+
+def test_an_average_of_weights_leaves_the_start_behind():
+    average, weights_ = {"a": torch.zeros(1)}, {"a": torch.ones(1)}
+    for step in range(60):
+        state.follow(average, weights_, 0.9998, step)
+    assert average["a"] > 0.99
+
+
+def test_capped_epochs_are_as_long_as_they_are(trained):
+    steps = trained(*sets(data__cap=1, optimizer__steps=0, optimizer__epochs=2.0))
+    assert 1.6 < steps[-1]["epoch"] < 2.2
 
 
 def test_checkpoints_are_kept_by_rule(trained, tmp_path):
@@ -324,8 +381,8 @@ def test_a_dataset_on_the_hub_is_streamed_as_it_is(tmp_path, sample):
         _, err = running.communicate(timeout=120)
         assert running.returncode == 0, err
     assert same(lines(tmp_path / "far"), local)
-    state = checkpoint.newest(tmp_path / "far" / "checkpoints").state
-    assert "@" in state["dataset"], "the commit is kept"
+    kept = checkpoint.newest(tmp_path / "far" / "checkpoints").state
+    assert len(kept["commit"]) == 40, "the commit is kept"
 
 
 def test_what_is_wrong_is_said_in_seconds_with_the_remedy(tmp_path, sample, capsys):
