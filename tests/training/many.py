@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 ROOT = Path(__file__).parents[2]
 CALL = """
-import importlib.util, pickle, sys
+import importlib.util, json, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -24,8 +26,8 @@ module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 from training import distributed
 with distributed.world() as world:
-    found = getattr(module, name)(world, *pickle.loads(Path(place, "args").read_bytes()))
-    Path(place, str(world.rank)).write_bytes(pickle.dumps(found))
+    found = getattr(module, name)(world, *json.loads(Path(place, "args").read_text()))
+    torch.save(found, Path(place, str(world.rank)))
 """
 
 
@@ -44,9 +46,9 @@ def ranks(n: int) -> list[dict[str, str]]:
 
 
 def run_in(n: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-    """What `function(world, *args)` returns in each of `n` processes."""
+    """What `function(world, *args)` returns in each of `n` processes: tensors and plain data, from plain data."""
     with tempfile.TemporaryDirectory() as place:
-        Path(place, "args").write_bytes(pickle.dumps(args))
+        Path(place, "args").write_text(json.dumps(args))
         path = sys.modules[function.__module__].__file__
         running = [
             subprocess.Popen([sys.executable, "-c", CALL, str(path), function.__name__, place], env=env, cwd=ROOT,
@@ -56,4 +58,4 @@ def run_in(n: int, function: Callable[..., Any], *args: Any) -> list[Any]:
         for one in running:
             _, err = one.communicate(timeout=240)
             assert one.returncode == 0, err[-3000:]
-        return [pickle.loads(Path(place, str(i)).read_bytes()) for i in range(n)]
+        return [torch.load(Path(place, str(i)), weights_only=True) for i in range(n)]
