@@ -15,6 +15,10 @@ def forward_flops(model: Any, side_px: int, context: int) -> tuple[float, float]
     Counted by torch while the model runs once, two per multiply-add, as is custom for utilisation (Chowdhery et al. 2022,
     arXiv 2204.02311, appendix B); a training step takes three times as many.
     """
+    from torch.nn.attention import (
+        SDPBackend,
+        sdpa_kernel,
+    )  # fused attention is not counted by every torch
     from torch.utils.flop_counter import FlopCounterMode
 
     device = model.logit_scale.device
@@ -24,7 +28,7 @@ def forward_flops(model: Any, side_px: int, context: int) -> tuple[float, float]
     caption = torch.zeros(1, context, dtype=torch.long, device=device)
     found = list[float]()
     for encode, one in ((model.encode_image, picture), (model.encode_text, caption)):
-        with FlopCounterMode(display=False) as counter:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             encode(one)
         found.append(float(counter.get_total_flops()))
     model.train(mode)
