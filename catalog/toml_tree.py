@@ -19,6 +19,27 @@ def as_toml_value(text: str) -> Any:
         return text
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. ValueError where it is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+
+
+def changed(whole: Any, key: str, value: Any, flag: str) -> Any:
+    """A dataclass tree with one field, `section.field` or `field`, set to another value; `flag` asked for it."""
+    section, _, name = key.rpartition(".")
+    target = getattr(whole, section, None) if section else whole
+    if not dataclasses.is_dataclass(target) or isinstance(target, type):
+        sections = [k for k, v in plain(whole).items() if dataclasses.is_dataclass(v)]
+        raise ValueError(
+            f"{flag} {key}: there is no section {section!r}{nearest(section, sections)}"
+        )
+    part = tree(type(target), {**plain(target), name: value}, flag, section)
+    return dataclasses.replace(whole, **{section: part}) if section else part
+
+
 def plain(value: Any) -> dict[str, Any]:
     """The fields of a dataclass, one level deep."""
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

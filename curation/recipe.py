@@ -7,13 +7,11 @@ key and the nearest valid one.
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from catalog.toml_tree import nearest, plain, tree
+from catalog import toml_tree
 from curation import dedup
 from curation.recipe_rules import checked
 
@@ -250,22 +248,11 @@ def read(name: str) -> Recipe:
         known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
         raise ValueError(f"no recipe {name!r}: not a file, not one of {', '.join(known)}, "
                          "not gbif:<taxon>")  # fmt: skip
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from error
-    return checked(tree(Recipe, data, str(path), ""), str(path), path.resolve().parent)
+    made: Recipe = toml_tree.tree(Recipe, toml_tree.read(path), str(path), "")
+    return checked(made, str(path), path.resolve().parent)
 
 
 def changed(recipe: Recipe, key: str, value: Any) -> Recipe:
     """The recipe with one field, `section.field`, set to another value."""
-    section, _, name = key.rpartition(".")
-    target = getattr(recipe, section, None) if section else recipe
-    if not dataclasses.is_dataclass(target) or isinstance(target, type):
-        sections = [k for k, v in plain(recipe).items() if dataclasses.is_dataclass(v)]
-        raise ValueError(
-            f"--what-if {key}: there is no section {section!r}{nearest(section, sections)}"
-        )
-    part = tree(type(target), {**plain(target), name: value}, "--what-if", section)
-    whole = dataclasses.replace(recipe, **{section: part}) if section else part
-    return checked(whole, "--what-if", recipe.folder)
+    made: Recipe = toml_tree.changed(recipe, key, value, "--what-if")
+    return checked(made, "--what-if", recipe.folder)

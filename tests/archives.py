@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from catalog.schema import Table
 from catalog.sql import Query
 from curation.sources import dwca
@@ -92,3 +95,14 @@ def rows(query: Query, of: Table | None = None) -> list[Row]:
 def reasons(found: Sequence[Row]) -> dict[str | None, int]:
     """How many rows were kept (None) and how many rejected for each reason."""
     return dict(Counter(row["reject_reason"] for row in found))
+
+
+def table_file(home: Path, name: str, content: Any) -> Path:
+    """A table as a file of a folder: an Arrow table as parquet, else text; its path."""
+    path = home / name
+    if isinstance(content, pa.Table):
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(content, path)
+    else:
+        folder(home, {name: content})
+    return path

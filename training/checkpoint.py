@@ -87,14 +87,6 @@ def there(folder: Path, step: int) -> Checkpoint | None:
         return None
 
 
-def at(path: Path) -> Checkpoint:
-    """A checkpoint by its folder. Raises ValueError when it is none, or damaged."""
-    found = _whole(path)
-    if found is None:
-        raise ValueError(f"{path} is no checkpoint, or a damaged one")
-    return found
-
-
 def prune(folder: Path, step: int, keep: int, keep_every_steps: int) -> None:
     """After the checkpoint of `step`: remove all but the newest `keep` and those at multiples of `keep_every_steps`.
 

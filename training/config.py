@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog.toml_tree import nearest, plain, tree
+from catalog import toml_tree
+from catalog.toml_tree import nearest
 from training import text
 
 BUILT_IN = Path(__file__).parent / "runs"
+HEADS = ("copy", "weights", "none")  # where the replay head comes from
+RESIZES = ("squash", "shortest")
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -167,31 +169,20 @@ def read(name: str) -> Run:
     if not path.is_file():
         known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
         raise ValueError(f"no run {name!r}: not a file, not one of {', '.join(known)}")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from error
-    made: Run = tree(Run, data, str(path), "")
+    made: Run = toml_tree.tree(Run, toml_tree.read(path), str(path), "")
     return checked(made, str(path))
 
 
 def from_dict(data: dict[str, Any], where: str) -> Run:
     """A run as a checkpoint keeps it."""
-    made: Run = tree(Run, data, where, "")
+    made: Run = toml_tree.tree(Run, data, where, "")
     return checked(made, where)
 
 
 def changed(run: Run, key: str, value: Any) -> Run:
     """The run with one field, `section.field` or `field`, set to another value."""
-    section, _, name = key.rpartition(".")
-    target = getattr(run, section, None) if section else run
-    if not dataclasses.is_dataclass(target) or isinstance(target, type):
-        sections = [k for k, v in plain(run).items() if dataclasses.is_dataclass(v)]
-        raise ValueError(
-            f"--set {key}: there is no section {section!r}{nearest(section, sections)}"
-        )
-    part = tree(type(target), {**plain(target), name: value}, "--set", section)
-    return checked(dataclasses.replace(run, **{section: part}) if section else part, "--set")
+    made: Run = toml_tree.changed(run, key, value, "--set")
+    return checked(made, "--set")
 
 
 def checked(run: Run, where: str) -> Run:
@@ -209,8 +200,8 @@ def checked(run: Run, where: str) -> Run:
     for kind in run.text.types:
         among("text.types", kind, text.ALL_TYPES)
     among("text.absent", run.text.absent, text.ABSENT)
-    among("model.replay_head", run.model.replay_head, ("copy", "weights", "none"))
-    among("image.resize", run.image.resize, ("squash", "shortest"))
+    among("model.replay_head", run.model.replay_head, HEADS)
+    among("image.resize", run.image.resize, RESIZES)
     among("loss.kind", run.loss.kind, ("contrastive", "cross_entropy"))
     among("compute.precision", run.compute.precision, ("bf16", "fp32"))
     among("compute.wrapper", run.compute.wrapper, ("ddp", "fsdp"))

@@ -12,21 +12,32 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError  # what torch says of a file that it will not unpickle
 from typing import Any, NamedTuple
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer, text_global_pool
+from safetensors import SafetensorError
 from torch import nn
 
 from catalog.toml_tree import nearest
 from training import text
+from training.config import HEADS
 
 ARCHITECTURES = Path(__file__).parent / "architectures"
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    UnpicklingError,
+    SafetensorError,
+)
 N_NODES = 8  # of a taxon in the tree: seven ranks and what is below the species
 REPLAY_KEYS = ("replay_proj", "visual.continual_proj")  # ours, and the original's
-HEADS = ("copy", "weights", "none")
 
 
 class Features(NamedTuple):
@@ -261,7 +272,7 @@ def _weights(architecture: str, init: str) -> dict[str, torch.Tensor]:
     if path.is_file():
         try:
             state = open_clip.factory.load_state_dict(str(path), weights_only=True)
-        except Exception as error:  # torch and safetensors raise what they like at a bad file
+        except UNREADABLE as error:
             raise ValueError(f"model.init {init!r} is no file of weights: {error}") from error
         return {name.removeprefix("_orig_mod."): value for name, value in state.items()}
     tags = open_clip.list_pretrained_tags_by_model(architecture)

@@ -19,7 +19,7 @@ original) or leave the phrase out (`absent="omit"`). For ablations, `flat` gives
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -153,15 +153,3 @@ def templates() -> tuple[Callable[[str], str], ...]:
 def prompts(words: str) -> list[str]:
     """One label in all 81 templates; the model's embedding of it is their normalised mean."""
     return [template(words) for template in templates()]
-
-
-def counted_types(kinds: Iterable[str]) -> tuple[str, ...]:
-    """The kinds, checked; a kind named twice is drawn twice as often. Raises ValueError."""
-    found = tuple(kinds)
-    if unknown := [kind for kind in found if kind not in ALL_TYPES]:
-        raise ValueError(
-            f"caption type {unknown[0]!r} is unknown; choose of {', '.join(ALL_TYPES)}"
-        )
-    if not found:
-        raise ValueError("no caption type is named")
-    return found

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from training.checkpoint import Checkpoint
     from training.config import Run
-    from training.data import Stream, View, Words
+    from training.data import Stream, Words
     from training.distributed import World
     from training.model import TwoHeads
     from training.reading import Place, Published
+    from training.view import View
 
 
 def train(
@@ -40,6 +41,7 @@ def train(
     from training import checkpoint, config, data, distributed, flops, metrics, reading, state
     from training.step import Step
     from training.validate import validate
+    from training.view import View
 
     # what there is to train on, in which order, and from where
     passes = config.for_ranks(config.ready(run), world.size)
@@ -62,7 +64,7 @@ def train(
     if passes > 1 and any("BatchNorm" in type(module).__name__ for module in net.modules()):
         raise ValueError(f"compute.micro_batch: {run.model.architecture} has batch norms, which see every pass by itself; "
                          "set it to 0, or choose a model without")  # fmt: skip
-    view = data.View(
+    view = View(
         net.side_px,
         run.image.resize,
         run.image.scale,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from training import checkpoint, config, data, reading, text
 from training import model as models
+from training.view import View
 
 ROOT = Path(__file__).parents[2]
 SIDE_PX, BATCH = 48, 256
@@ -80,7 +81,7 @@ class Trained:
     def pictures(self, split: str) -> tuple[torch.Tensor, list[dict[str, Any]]]:
         """Unit vectors of a split's pictures (n, D), and their rows."""
         net, run = self.model()
-        view = data.View(net.side_px, self.resize or run.image.resize)
+        view = View(net.side_px, self.resize or run.image.resize)
         words = data.Words(run.text.types, run.text.absent, run.model.architecture, 0)
         found, uuids = [], []
         with torch.no_grad():

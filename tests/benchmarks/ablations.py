@@ -25,8 +25,8 @@ from PIL import Image, ImageDraw
 
 from tests.benchmarks import _open_clip_train, _tiny, _worlds
 from tests.benchmarks.harness import Result, Row
-from training import data
 from training import model as models
+from training.view import View
 
 N_PICTURES, STEPS, N_REPLAY = 20_000, 200, 1_200
 REPLAY = {"replay__batch": 64, "data__batch": 192}
@@ -110,7 +110,7 @@ def _shapes(net: models.TwoHeads, run: Any, made: _tiny.Trained) -> float:
     """Shapes that training never saw, found among all captions by the head of the replay stream."""
     captions = [f"a {colour} {shape} on {ground}" for colour, shape, ground in _kinds()]
     words = made.captions(captions)
-    view, right = data.View(net.side_px), 0
+    view, right = View(net.side_px), 0
     with torch.no_grad():
         for k in range(N_REPLAY, N_REPLAY + 300):
             _, picture, caption = _shape(k)

@@ -52,11 +52,12 @@ def _ours(folder: Path, n: int) -> float:
     """Steady: the clock starts when the workers do, at the first batch."""
     from training import data, reading, text
     from training.order import Order
+    from training.view import View
 
     place = reading.Published(str(folder))
     words = data.Words(text.TYPES, "omit", "tiny-vit", 0)
     stream = data.Stream(
-        place, Order(place.sizes, place.files), data.View(224), words, 256, workers=WORKERS
+        place, Order(place.sizes, place.files), View(224), words, 256, workers=WORKERS
     )
     batches = stream.batches(0, 0)
     for _ in range(3):  # what was made while the workers started
@@ -88,9 +89,9 @@ def _start(pictures: list[bytes]) -> None:
 
 
 def _see(n: int) -> int:
-    from training import data
+    from training.view import View
 
-    view, held = data.View(224), globals()["_held"]
+    view, held = View(224), globals()["_held"]
     for i in range(n):
         view.see(held[i % len(held)], random.Random(i))
     return n

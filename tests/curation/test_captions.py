@@ -12,7 +12,7 @@ from PIL import Image
 from catalog import artifact, load, schema, sql
 from curation import build, publish, recipe
 from curation.sources import captions
-from tests.archives import folder, rows
+from tests.archives import rows, table_file
 from tests.drawings import photo
 from tests.own_table import RECIPE as OWN
 from tests.picture_server import Handler, Server
@@ -207,12 +207,7 @@ def test_what_is_not_there_is_told_before_any_work(tmp_path):
 
 
 def read(tmp_path, name, content, **how):
-    path = tmp_path / "in" / name
-    if isinstance(content, pa.Table):
-        path.parent.mkdir(exist_ok=True)
-        pq.write_table(content, path)
-    else:
-        folder(tmp_path / "in", {name: content})
+    path = table_file(tmp_path / "in", name, content)
     query = captions.captions(sql.connect(), archive="web", paths=captions.files(path), home=captions.home(path),
                               work_dir=tmp_path / "work", **how)  # fmt: skip
     return rows(query, schema.SOURCE)

@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 from tests.drawings import photo
 from training import data, reading, text
 from training.order import Order
+from training.view import View
 
 
 def words(*types, seed=0):
@@ -26,7 +27,7 @@ def words(*types, seed=0):
 
 def stream(place, batch=16, **how):
     order = Order(place.sizes, place.files, 3, 4)
-    return data.Stream(place, order, data.View(64), words(), batch, piece=8, **how)
+    return data.Stream(place, order, View(64), words(), batch, piece=8, **how)
 
 
 def first(made, n):
@@ -101,8 +102,8 @@ def test_what_the_model_sees_is_what_the_exports_preprocessing_gives(resize, siz
     wanted = image_transform_v2(
         PreprocessCfg(size=64, mean=(0, 0, 0), std=(1, 1, 1), resize_mode=resize), is_train=False
     )(Image.open(io.BytesIO(picture)))
-    whole = data.View(64, resize, full_decode=True).see(picture).float() / 255
-    fast = data.View(64, resize).see(picture).float() / 255
+    whole = View(64, resize, full_decode=True).see(picture).float() / 255
+    fast = View(64, resize).see(picture).float() / 255
     rounding = (
         0.015 if resize == "shortest" else 0.002
     )  # there the cut is to whole pixels of the small picture
@@ -114,7 +115,7 @@ def test_training_crops_keep_the_share_of_the_picture_they_promise_and_differ():
     gradient = np.stack([np.tile(np.arange(256, dtype=np.uint8), (256, 1)), np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 256)),
                          np.zeros((256, 256), np.uint8)], -1)  # fmt: skip
     picture = jpeg(Image.fromarray(gradient), subsampling=0)
-    view = data.View(64, scale=(0.5, 0.6), full_decode=True)
+    view = View(64, scale=(0.5, 0.6), full_decode=True)
     shares = []
     for seed in range(60):
         seen = view.see(picture, random.Random(seed)).float()
@@ -124,7 +125,7 @@ def test_training_crops_keep_the_share_of_the_picture_they_promise_and_differ():
     assert min(shares) > 0.45 and max(shares) < 0.65 and np.std(shares) > 0.01
     same = [view.see(picture, random.Random(9)) for _ in range(2)]
     assert torch.equal(*same)
-    flips = [data.View(64, flip=True, scale=(1, 1), ratio=(1, 1)).see(picture, random.Random(s))[0, 0, 0] > 128 for s in range(20)]  # fmt: skip
+    flips = [View(64, flip=True, scale=(1, 1), ratio=(1, 1)).see(picture, random.Random(s))[0, 0, 0] > 128 for s in range(20)]  # fmt: skip
     assert 3 < sum(map(bool, flips)) < 17
 
 
@@ -132,7 +133,7 @@ def test_pictures_of_every_form_are_seen():
     for image, how in ((photo(1).convert("L"), "JPEG"), (photo(1).convert("CMYK"), "JPEG"), (photo(1).convert("RGBA"), "PNG"), (photo(1), "WEBP")):  # fmt: skip
         out = io.BytesIO()
         image.save(out, how)
-        seen = data.View(32).see(out.getvalue())
+        seen = View(32).see(out.getvalue())
         assert seen.shape == (3, 32, 32) and seen.float().std() > 5
 
 
@@ -243,7 +244,7 @@ def test_replay_pairs_are_read_from_tars_and_parquet(tmp_path, kind):
         "the replay stream has epochs of its own"
     )
     for caption, image in seen:
-        other = data.View(64).see(jpeg(photo(int(caption.split()[-1])))).float()
+        other = View(64).see(jpeg(photo(int(caption.split()[-1])))).float()
         assert (image.float() - other).abs().mean() < 40
     assert not any(batch.nodes.any() for batch in batches)
 
@@ -275,7 +276,7 @@ def test_rows_of_taxa_are_told_apart_without_reading_a_picture(place, rows):
 def test_held_out_pictures_come_once_over_all_ranks_in_equal_calls(sample):
     held = reading.Published(str(sample), "test")
     parts = [
-        list(data.pictures(held, data.View(32), words(), "sci", batch=4, rank=r, world=3))
+        list(data.pictures(held, View(32), words(), "sci", batch=4, rank=r, world=3))
         for r in range(3)
     ]
     assert len({len(part) for part in parts}) == 1
@@ -283,5 +284,5 @@ def test_held_out_pictures_come_once_over_all_ranks_in_equal_calls(sample):
         u for part in parts for b in part for u, good in zip(b.uuids, b.valid, strict=True) if good
     ]
     assert len(seen) == len(set(seen)) == held.sizes.sum()
-    few = list(data.pictures(held, data.View(32), words(), "sci", batch=4, most=6))
+    few = list(data.pictures(held, View(32), words(), "sci", batch=4, most=6))
     assert sum(len(batch.uuids) for batch in few) == min(6, int(held.sizes.sum()))

@@ -10,11 +10,12 @@ import numpy as np
 import open_clip
 import pyarrow.parquet as pq
 import pytest
+import tokenizers
 import torch
 from PIL import Image
 
 from tests.hub import Hub
-from tests.training.test_train import sets
+from tests.training.runs import sets
 from training import export as program
 from training import text
 
@@ -124,7 +125,6 @@ def test_holes_in_a_lineage_and_common_names_of_subspecies_are_as_pybioclip_want
 
 
 def test_the_tokenizer_files_give_open_clips_tokens(exported):
-    tokenizers = pytest.importorskip("tokenizers")
     theirs = tokenizers.Tokenizer.from_file(str(exported / "tokenizer.json"))
     ours = open_clip.get_tokenizer(f"local-dir:{exported}")
     for caption in ("a photo of Puma concolor.", "Über-Größe  naïve 12 1/2 don't!", "猫 und <b>", text.caption({"species": "Aus bus"}, "flat")):  # fmt: skip

@@ -4,21 +4,15 @@ import datetime
 import decimal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from catalog import schema, sql
 from curation.sources.own import own
-from tests.archives import folder, reasons, rows
+from tests.archives import reasons, rows, table_file
 
 
 def read(tmp_path, name, content, **how):
-    path = tmp_path / "in" / name
-    if isinstance(content, pa.Table):
-        path.parent.mkdir(exist_ok=True)
-        pq.write_table(content, path)
-    else:
-        folder(tmp_path / "in", {name: content})
+    path = table_file(tmp_path / "in", name, content)
     query = own(sql.connect(), archive="mine", path=path, work_dir=tmp_path / "work", **how)
     return rows(query, schema.SOURCE)
 
