@@ -7,7 +7,7 @@ sets; NCCL where there is a GPU for each, gloo otherwise.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -124,11 +124,15 @@ def device() -> torch.device:
 
 
 def wrapped(
-    model: nn.Module, how: str, scalars: list[nn.Parameter], precision: torch.dtype | None
+    model: nn.Module,
+    how: str,
+    blocks: Sequence[nn.Module],
+    scalars: Sequence[nn.Parameter],
+    precision: torch.dtype | None,
 ) -> Any:
     """The model for many ranks: copies whose gradients are averaged ("ddp"), or shards of its weights ("fsdp").
 
-    `scalars` are too small to shard and stay copies, whose gradients `averaged` sees to.
+    Shards are gathered for each of the `blocks` when its turn comes. `scalars` are too small to shard and stay copies, whose gradients `averaged` sees to.
     """
     if n_ranks() == 1:
         return model
@@ -146,10 +150,8 @@ def wrapped(
 
     policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32)
     mesh = init_device_mesh(next(model.parameters()).device.type, (n_ranks(),))
-    for module in list(model.modules()):
-        if isinstance(module, nn.ModuleList) and any(n in type(module[0]).__name__ for n in ("Block", "Attention")):  # fmt: skip
-            for block in module:
-                fully_shard(block, mesh=mesh, mp_policy=policy)
+    for block in blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy, ignored_params=set(scalars))
     for method in ("encode_image", "encode_text"):
         register_fsdp_forward_method(model, method)

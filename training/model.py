@@ -155,9 +155,24 @@ class TwoHeads(nn.Module):
         scale: nn.Parameter = self.clip.logit_scale
         return scale
 
-    def checkpointed(self) -> None:
-        """Recompute activations in the backward pass instead of keeping them."""
-        self.clip.set_grad_checkpointing(True)
+    def prepare(self, *, checkpointing: bool, compiled: bool) -> None:
+        """Choose to recompute activations in the backward pass instead of keeping them, and to compile.
+
+        Blocks are compiled one by one, which takes seconds where the whole takes minutes, as alike blocks share their
+        graphs, and goes with shards and copies; the compiler then also sees to the recomputation, of what it needs only.
+        """
+        parts = blocks(self) if blocks(self.clip.visual) else []
+        if checkpointing and not (compiled and parts):
+            self.clip.set_grad_checkpointing(True)
+        if compiled:
+            torch._dynamo.config.recompile_limit = (
+                64  # lengths of captions, with and without gradients
+            )
+            torch._functorch.config.activation_memory_budget = (
+                0.0 if checkpointing and parts else 1.0
+            )
+            for part in parts or [self]:
+                part.compile()
 
     def set_replay(self, weights: torch.Tensor) -> None:
         """Give the replay head these weights. Raises ValueError for another shape."""
@@ -168,6 +183,17 @@ class TwoHeads(nn.Module):
             )
         with torch.no_grad():
             self.replay_proj.copy_(weights)
+
+
+def blocks(net: nn.Module) -> list[nn.Module]:
+    """The layers that a tower repeats, each of both towers: what is sharded and compiled by itself."""
+    listed = (m for m in net.modules() if isinstance(m, nn.ModuleList | nn.Sequential) and len(m))
+    return [
+        block
+        for some in listed
+        if type(some[0]).__name__.endswith(("Block", "Bottleneck"))
+        for block in some
+    ]
 
 
 def node_ids(row: Mapping[str, Any]) -> list[int]:

@@ -53,7 +53,7 @@ class Rows:
     def __init__(self, uuids: list[str], images: Any, words: list[Any]) -> None:
         self.uuids = uuids  # (n,)
         self._images = images  # (n,) Arrow binary, or a list of bytes
-        self.words = words  # (n,) rows of the contract, or captions
+        self.words = words  # (n,) fields of the contract (text.COLUMNS), or captions
 
     def image(self, row: int) -> bytes:
         """The bytes of a picture; b"" where there are none."""
@@ -138,9 +138,9 @@ class Published:
                 f"{self._names[file]} holds other rows than its manifest says; fetch it again"
             )
         images = table["image"].combine_chunks().field("bytes")
-        words = table.select(self._columns).to_pylist()
-        said = [row["caption"] for row in words] if self.has_captions else words
-        return Rows(table["uuid"].to_pylist(), images, said)
+        said = [table[name].to_pylist() for name in self._columns]
+        words: Any = said[0] if self.has_captions else list(zip(*said, strict=True))
+        return Rows(table["uuid"].to_pylist(), images, words)
 
 
 class Parquet:

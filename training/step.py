@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 Part = tuple[
     list[torch.Tensor], int, torch.Tensor
-]  # pictures by stream, how many are replay, captions
+]  # pictures, how many of them are replay, captions
 
 
 @dataclass(frozen=True)
 class Step:
     """How a run turns batches into gradients.
 
-    `wrapped` is `net` as it is called: copies or shards over ranks. With several `passes` the features are made first
-    without gradients, the loss of all of them gives the gradient of each, and a second run of each pass carries it to
-    the weights (GradCache, Gao et al. 2021, arXiv 2101.06983): exact at any batch.
+    `wrapped` is `net` as it is called: copies or shards over ranks. With several `passes` the features are made first,
+    those of all passes but the last without gradients; the loss of all of them gives the gradient of each, and a second
+    run of those passes carries it to the weights (GradCache, Gao et al. 2021, arXiv 2101.06983, whose last pass also runs
+    twice): exact at any batch.
     """
 
     run: Run
@@ -44,38 +45,29 @@ class Step:
     def backward(self, batches: Sequence[Batch]) -> tuple[dict[str, torch.Tensor], int]:
         """Add the gradients of a step (biology, and replay) to the weights'; its losses by stream, the captions' length."""
         parts, length = self._parts(batches)
-        if self.passes == 1:
-            losses = self._losses(self._forward(parts[0]), batches)
-            torch.stack(list(losses.values())).sum().backward()
-            return _plain(losses), length
+        n_again = self.passes - 1
         with torch.no_grad():
-            cached = [self._forward(part) for part in self._seeded(parts)]
-        sizes = [[len(features) for features in made[:4]] for made in cached]
-        leaves = [
-            torch.cat(same).requires_grad_()
-            for same in zip(*(made[:4] for made in cached), strict=True)
-        ]
-        shared = [value.requires_grad_() for value in cached[0][4:]]
-        losses = self._losses(Features(*leaves, *shared), batches)
-        torch.stack(list(losses.values())).sum().backward()
-        slopes = [
-            torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-            for leaf in (*leaves, *shared)
-        ]
-        at = [0] * 4
-        for i, part in enumerate(self._seeded(parts)):
-            is_last = i == self.passes - 1
-            with distributed.unsynchronised(self.wrapped, not is_last):
-                made = self._forward(part)
-                mine = [
-                    slope[a : a + n] for slope, a, n in zip(slopes[:4], at, sizes[i], strict=True)
-                ]
-                at = [a + n for a, n in zip(at, sizes[i], strict=True)]
-                pairs = list(zip(made[:4], mine, strict=True))
-                if is_last:  # what all passes share has its gradient once
-                    pairs += list(zip(made[4:], slopes[4:], strict=True))
-                used = [(value, slope) for value, slope in pairs if value.requires_grad]
-                torch.autograd.backward([value for value, _ in used], [slope for _, slope in used])
+            cached = [self._forward(parts, i) for i in range(n_again)]
+        with distributed.unsynchronised(self.wrapped, n_again > 0):
+            made = self._forward(parts, n_again)
+            leaves = [
+                torch.cat(same).requires_grad_() for same in list(zip(*cached, strict=True))[:4]
+            ]
+            pairs = list(zip(leaves, made[:4], strict=False))  # none, where one pass is all
+            joined = zip(Features._fields, map(torch.cat, pairs), strict=False)
+            losses = self._losses(made._replace(**dict(joined)), batches)
+            torch.stack(list(losses.values())).sum().backward()
+        slopes = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+        for i, before in enumerate(cached):
+            sizes = [len(value) for value in before[:4]]
+            mine = [slope[:n] for slope, n in zip(slopes, sizes, strict=True)]
+            slopes = [slope[n:] for slope, n in zip(slopes, sizes, strict=True)]
+            with distributed.unsynchronised(self.wrapped, i < n_again - 1):
+                made = self._forward(parts, i)
+                # what all passes share has its gradient by now, but copies wait for one of every weight
+                mine += [torch.zeros_like(value) for value in made[4:]]
+                used = [n for n, value in enumerate(made) if value.requires_grad]
+                torch.autograd.backward([made[n] for n in used], [mine[n] for n in used])
         return _plain(losses), length
 
     def _parts(self, batches: Sequence[Batch]) -> tuple[list[Part], int]:
@@ -88,19 +80,26 @@ class Step:
         if len(joined) and self.run.compute.trim and self.net.trims:
             joined = models.trimmed(joined)
         words = [part.tensor_split(self.passes) for part in joined.split(n_tokens)]
-        seen = [b.images.tensor_split(self.passes) for b in batches]
+        each = [len(b.uuids) // self.passes for b in batches]
         parts = [
             (
-                [s[i] for s in seen],
-                len(seen[1][i]) if len(seen) > 1 else 0,
+                [
+                    some
+                    for b, n in zip(batches, each, strict=True)
+                    for some in b.part(i * n, i * n + n)
+                ],
+                each[1] if len(each) > 1 else 0,
                 torch.cat([w[i] for w in words]),
             )
             for i in range(self.passes)
         ]
         return parts, joined.shape[1]
 
-    def _forward(self, part: Part) -> Features:
-        pictures, n_replay, words = part
+    def _forward(self, parts: Sequence[Part], i: int) -> Features:
+        """The features of a pass; what it drops by chance, it drops each time."""
+        pictures, n_replay, words = parts[i]
+        seed = torch.initial_seed()
+        torch.manual_seed(seed + i)
         image, device = self.run.image, self.net.logit_scale.device
         images = torch.cat([some.to(device, non_blocking=True) for some in pictures])
         with torch.autocast(
@@ -109,15 +108,8 @@ class Step:
             made: Features = self.wrapped(
                 models.normalised(images, image.mean, image.std), n_replay, words
             )
+        torch.manual_seed(seed)
         return made
-
-    def _seeded(self, parts: Sequence[Part]) -> Iterator[Part]:
-        """The parts, the random state before each the same whenever: what a pass drops, it drops both times."""
-        first = torch.initial_seed()
-        for i, part in enumerate(parts):
-            torch.manual_seed(first + i)
-            yield part
-        torch.manual_seed(first)
 
     def _losses(self, made: Features, batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         how, biology = self.run.loss, batches[0]

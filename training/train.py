@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from training.checkpoint import Checkpoint
     from training.config import Run
-    from training.data import Stream, Words
+    from training.data import Stream
     from training.distributed import World
+    from training.labels import Words
     from training.model import TwoHeads
     from training.reading import Place, Published
     from training.view import View
@@ -39,6 +40,8 @@ def train(
     import torch
 
     from training import checkpoint, config, data, distributed, flops, metrics, reading, state
+    from training import model as models
+    from training.labels import Words
     from training.step import Step
     from training.validate import validate
     from training.view import View
@@ -71,7 +74,7 @@ def train(
         flip=run.image.flip,
         full_decode=run.image.full_decode,
     )
-    words = data.Words(run.text.types, run.text.absent, run.model.architecture, run.seed)
+    words = Words(run.text.types, run.text.absent, run.model.architecture, run.seed)
     streams = _streams(run, world, place, other, view, words)
     n_steps = run.optimizer.steps or math.ceil(
         run.optimizer.epochs * streams[0].order.per_epoch / run.data.batch
@@ -79,12 +82,15 @@ def train(
     net.to(world.device).train()
     per_picture, per_caption = flops.forward_flops(net, view.side_px, net.context_length)
     scalars = [net.logit_scale]
-    if run.compute.compile:  # only `forward`: validation calls the methods of the plain module
-        torch._dynamo.config.recompile_limit = 64  # one graph per length of captions
-        net.compile()
+    net.prepare(checkpointing=run.compute.checkpointing, compiled=run.compute.compile)
     dtype = torch.bfloat16 if run.compute.precision == "bf16" else torch.float32
     rate = flops.matrix_rate(world.device, dtype if world.device.type == "cuda" else torch.float32)
-    one = Step(run, net, distributed.wrapped(net, run.compute.wrapper, scalars, dtype), passes)
+    one = Step(
+        run,
+        net,
+        distributed.wrapped(net, run.compute.wrapper, models.blocks(net), scalars, dtype),
+        passes,
+    )
     how = run.optimizer
     optimizer = torch.optim.AdamW(state.groups(net, how.weight_decay), lr=how.lr, betas=(how.beta1, how.beta2),
                                   eps=how.eps, fused=world.device.type == "cuda")  # fmt: skip
@@ -204,8 +210,6 @@ def _model(run: Run, found: Checkpoint | None, place: Published) -> TwoHeads:
                         side_px=run.image.side_px, seed=run.seed)  # fmt: skip
     if run.loss.kind == "cross_entropy":
         net.add_classifier(place.taxa())
-    if run.compute.checkpointing:
-        net.checkpointed()
     if found is not None:
         net.load_state_dict(found.tensors("weights"))
     return net

@@ -11,6 +11,7 @@ from training import data, distributed, loss
 from training import model as models
 from training.config import Run
 from training.distributed import World
+from training.labels import Words
 from training.model import TwoHeads
 from training.reading import Published
 from training.view import View
@@ -23,7 +24,7 @@ def caption_type(run: Run) -> str:
     return "taxon_com" if "taxon_com" in run.text.types else run.text.types[0]
 
 
-def validate(net: TwoHeads, run: Run, world: World, place: Published, view: View, words: data.Words) -> dict[str, float]:  # fmt: skip
+def validate(net: TwoHeads, run: Run, world: World, place: Published, view: View, words: Words) -> dict[str, float]:  # fmt: skip
     """Shares of pictures whose own label comes first, or among the first five, and the cross-entropy over all labels.
 
     Labels are the distinct captions of the pictures (of a run that classifies, its taxa). The pictures are dealt out

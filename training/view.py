@@ -50,13 +50,13 @@ class View:
         return x, y, x + w, y + h
 
     def see(self, data: bytes, draw: random.Random | None = None) -> torch.Tensor:
-        """The square, (3, side_px, side_px) uint8. Raises pixels.Undecodable."""
+        """The square, (3, side_px, side_px) uint8, its channels innermost. Raises pixels.Undecodable."""
         image, box = self._decoded(data, draw)
         height, width = image.shape[:2]
         left, right = (round(edge * width) for edge in (box[0], box[2]))
         top, bottom = (round(edge * height) for edge in (box[1], box[3]))
         cut = image[top : max(bottom, top + 1), left : max(right, left + 1)]
-        planes = torch.from_numpy(cut).permute(2, 0, 1)[None]
+        planes = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)  # torch takes it as it lies
         made = F.interpolate(planes, size=(self.side_px, self.side_px), mode="bicubic", antialias=True)[0]  # fmt: skip
         return made.flip(-1) if draw is not None and self.flip and draw.random() < 0.5 else made
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from training import checkpoint, config, data, reading, text
+from training import checkpoint, config, data, labels, reading, text
 from training import model as models
 from training.view import View
 
@@ -82,7 +82,7 @@ class Trained:
         """Unit vectors of a split's pictures (n, D), and their rows."""
         net, run = self.model()
         view = View(net.side_px, self.resize or run.image.resize)
-        words = data.Words(run.text.types, run.text.absent, run.model.architecture, 0)
+        words = labels.Words(run.text.types, run.text.absent, run.model.architecture, 0)
         found, uuids = [], []
         with torch.no_grad():
             for batch in data.pictures(reading.Published(str(self.dataset), split), view, words, "sci", batch=256):  # fmt: skip

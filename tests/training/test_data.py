@@ -16,13 +16,13 @@ import torch
 from PIL import Image, ImageFilter
 
 from tests.drawings import photo
-from training import data, reading, text
+from training import data, labels, pieces, reading, text
 from training.order import Order
 from training.view import View
 
 
 def words(*types, seed=0):
-    return data.Words(types or text.TYPES, "omit", "tiny-vit", seed)
+    return labels.Words(types or text.TYPES, "omit", "tiny-vit", seed)
 
 
 def stream(place, batch=16, **how):
@@ -75,6 +75,21 @@ def test_workers_ranks_and_a_later_start_change_nothing(place):
             assert torch.equal(other.images, batch.images) and other.stop == batch.stop
         assert ranks[0][i].uuids + ranks[1][i].uuids == batch.uuids
         assert torch.equal(torch.cat([part[i].images for part in ranks]), batch.images)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pictures_whose_memory_goes_round_are_those_of_their_own_batch(place, workers):
+    held = first(stream(place).batches(0, 0), 30)
+    passing = stream(place, workers=workers).batches(0, 0)
+    taken = set()
+    for batch in held:
+        new = next(passing)
+        assert new.uuids == batch.uuids and torch.equal(new.images, batch.images)
+        assert torch.equal(torch.cat(new.part(3, 13)), batch.images[3:13])
+        taken |= {part.data_ptr() for part in new.part(0, 16)}
+        del new
+    passing.close()
+    assert len(taken) < 30, "of 60 pieces"
 
 
 def test_one_caption_type_per_step_drawn_from_all_without_touching_the_global_random_state():
@@ -169,7 +184,7 @@ def test_a_picture_that_does_not_decode_is_counted_and_counts_for_nothing(sample
 
 
 def test_a_damaged_row_group_is_counted_picture_by_picture(sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "READ_WAIT_S", 0.0)
+    monkeypatch.setattr(pieces, "READ_WAIT_S", 0.0)
     shutil.copytree(sample, tmp_path / "copy")
     file = sorted((tmp_path / "copy").glob("data/*/*/train-*.parquet"))[0]
     footer = pq.read_metadata(file)
