@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -114,6 +116,19 @@ def from_first(value: int) -> int:
     said = torch.tensor(value, device=device())
     dist.broadcast(said, src=0)
     return int(said)
+
+
+def array_from_first(found: NDArray[np.float32] | None, n: int) -> NDArray[np.float32]:
+    """The array (n,) that rank 0 has found, on every rank; the others need not look for it."""
+    if n_ranks() == 1:
+        assert found is not None
+        return found
+    said = (
+        torch.empty(n, device=device()) if found is None else torch.from_numpy(found).to(device())
+    )
+    dist.broadcast(said, src=0)
+    everywhere: NDArray[np.float32] = said.cpu().numpy()
+    return everywhere
 
 
 def device() -> torch.device:

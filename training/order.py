@@ -41,7 +41,7 @@ class Order:
     files: Ints
     seed: int = 0
     mix: int = 1
-    weights: NDArray[np.float64] | None = None
+    weights: NDArray[np.float32] | None = None
     replacement: bool = False
     _epochs: list[int] = field(default_factory=lambda: [0])  # where each known epoch starts
     _last: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Order:
     @property
     def per_epoch(self) -> float:
         """Rows of an epoch, on average."""
-        return float(self.n_rows if self.weights is None else self.weights.sum())
+        return float(self.n_rows if self.weights is None else self.weights.sum(dtype=np.float64))
 
     def stretches(self, start: int, stop: int, most: int) -> Iterator[Stretch]:
         """The rows from position `start` up to `stop`, in order, at most `most` at a time."""
@@ -130,7 +130,7 @@ class Order:
         return found
 
 
-def sampling(taxa: Ints, *, cap: int = 0, temperature: float = 1.0, max_repeats: float = 10.0) -> NDArray[np.float64]:  # fmt: skip
+def sampling(taxa: Ints, *, cap: int = 0, temperature: float = 1.0, max_repeats: float = 10.0) -> NDArray[np.float32]:  # fmt: skip
     """How often each row should come per epoch, for a long tail of taxa; `taxa` (rows,) tells whose it is.
 
     `cap` gives a taxon so many rows an epoch on average at most, others than the epoch before. `temperature` t draws taxa in
@@ -143,5 +143,5 @@ def sampling(taxa: Ints, *, cap: int = 0, temperature: float = 1.0, max_repeats:
     weight = np.minimum(weight, max_repeats)
     if cap:
         weight = np.minimum(weight, cap / n)
-    found: NDArray[np.float64] = weight[inverse]
+    found: NDArray[np.float32] = weight.astype(np.float32)[inverse]
     return found

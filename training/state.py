@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,19 @@ def load_optimizer(
         parameter = parameters[name]
         if kind != "step":
             value = distributed.sharded_like(parameter, value)
-        elif optimizer.defaults.get("fused"):
+        else:  # on the device, as fused steps want it
             value = value.to(parameter.device)
         optimizer.state[parameter][kind] = value
+
+
+def clipped(net: TwoHeads, most: float) -> float:
+    """The norm of the gradient over all ranks; the gradient is shortened to `most` where it is longer and that is not 0."""
+    grads = [p.grad for p in net.parameters() if p.grad is not None]
+    found: Any = torch.nn.utils.get_total_norm(grads)
+    norm = float(found.full_tensor() if hasattr(found, "full_tensor") else found)
+    if 0 < most < norm < math.inf:
+        torch._foreach_mul_(grads, most / norm)
+    return norm
 
 
 def follow(

@@ -93,7 +93,7 @@ def train(
     )
     how = run.optimizer
     optimizer = torch.optim.AdamW(state.groups(net, how.weight_decay), lr=how.lr, betas=(how.beta1, how.beta2),
-                                  eps=how.eps, fused=world.device.type == "cuda")  # fmt: skip
+                                  eps=how.eps, fused=True)  # fmt: skip
     average = (
         {name: value.detach().clone() for name, value in net.state_dict().items()}
         if how.ema
@@ -125,8 +125,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             losses, length = one.backward(batches)
             distributed.averaged(scalars)
-            norm: Any = torch.nn.utils.clip_grad_norm_(net.parameters(), how.clip_norm or math.inf)
-            norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+            norm = state.clipped(net, how.clip_norm)
             loss = sum(float(part) for part in losses.values())
             is_good = math.isfinite(loss) and math.isfinite(norm)
             if is_good:
@@ -233,9 +232,9 @@ def _agreed(out: Path) -> Checkpoint | None:
 
 def _replay(run: Run) -> Place:
     """Where the replay stream is read. ValueError where there are no captions."""
-    from training import reading
+    from training import reading, replay
 
-    other = reading.pairs(run.replay.place)
+    other = replay.pairs(run.replay.place)
     if isinstance(other, reading.Published) and not other.has_captions:
         raise ValueError(
             f"{run.replay.place} is a dataset of taxa, not of captions: replay wants captions"
@@ -247,13 +246,14 @@ def _streams(
     run: Run, world: World, place: Published, other: Place | None, view: View, words: Words
 ) -> list[Stream]:
     """The biology stream, and the replay stream where there is one."""
-    from training import order
+    from training import distributed, order
     from training.data import Stream
 
     weights = None
     if run.data.cap or run.data.temperature < 1:
-        weights = order.sampling(place.taxon_codes(), cap=run.data.cap, temperature=run.data.temperature,
-                                 max_repeats=run.data.max_repeats)  # fmt: skip
+        found = order.sampling(place.taxon_codes(), cap=run.data.cap, temperature=run.data.temperature,
+                               max_repeats=run.data.max_repeats) if world.is_first else None  # fmt: skip
+        weights = distributed.array_from_first(found, int(place.sizes.sum()))
     ours = order.Order(
         place.sizes, place.files, run.seed, run.data.mix, weights, run.data.replacement
     )

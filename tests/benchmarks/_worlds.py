@@ -21,13 +21,19 @@ ACCEPTED = ("exact", "synonym", "key", "variant", "fuzzy")
 ABOVE = ("kingdom", "phylum", "class", "order", "family")
 
 
-def dataset(n_pictures: int, *, inherited: bool = True, unseen_genera: float = 0.05) -> Path:
-    """The dataset folder of a sample world of about so many pictures; without `inherited`, the control world."""
-    root = PLACE / f"{n_pictures}-{'inherited' if inherited else 'control'}"
+def dataset(
+    n_pictures: int, *, seed: int = 1, inherited: bool = True, unseen_genera: float = 0.05
+) -> Path:
+    """The dataset folder of a sample world of about so many pictures; without `inherited`, the control world.
+
+    Its `seed` draws looks, individuals and noise anew, and the split.
+    """
+    root = PLACE / f"{n_pictures}-{'inherited' if inherited else 'control'}-{seed}"
     made = recipe.read("sample")
     assert made.sample is not None
-    world = dataclasses.replace(made.sample, n_pictures=n_pictures, inherited=inherited)
-    shard = dataclasses.replace(made.shard, n_buckets=max(2, n_pictures // 2_500), unseen_genera=unseen_genera)  # fmt: skip
+    world = dataclasses.replace(made.sample, n_pictures=n_pictures, seed=seed, inherited=inherited)
+    shard = dataclasses.replace(made.shard, n_buckets=max(2, n_pictures // 2_500), unseen_genera=unseen_genera,
+                                seed=made.shard.seed + seed - 1)  # fmt: skip
     view = f"unseen-{unseen_genera}"
     build.build(dataclasses.replace(made, sample=world, shard=shard), root, view=view)
     return root / "datasets" / view

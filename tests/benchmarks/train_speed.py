@@ -68,7 +68,7 @@ def _ours(
 ) -> tuple[float, float, float]:
     """Pairs a second, tokens, and the share of a step spent waiting: medians."""
     _tiny.train(place, out, seed=1, steps=steps + SKIP, model__architecture=model, image__side_px=0, data__batch=batch,
-                text__types=["taxon"], compute__trim=trim, optimizer__lr=1e-4, loss__one_hot=True)  # fmt: skip
+                text__types=["taxon"], compute__trim=trim, optimizer__lr=1e-4, optimizer__clip_norm=0, loss__one_hot=True)  # fmt: skip
     steps_ = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][SKIP:]
     return tuple(statistics.median(step[key] for step in steps_) for key in ("samples_per_s", "text_length", "wait_share"))  # type: ignore[return-value]  # fmt: skip
 

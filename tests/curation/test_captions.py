@@ -16,7 +16,7 @@ from tests.archives import rows, table_file
 from tests.drawings import photo
 from tests.own_table import RECIPE as OWN
 from tests.picture_server import Handler, Server
-from training import reading
+from training import replay
 
 RECIPE = """
 name = "replay"
@@ -124,7 +124,7 @@ def test_a_dataset_of_captions_loads_and_its_pictures_decode(dataset):
 
 
 def test_training_reads_every_row_with_its_caption(dataset):
-    place = reading.pairs(str(dataset))
+    place = replay.pairs(str(dataset))
     assert place.has_captions and place.sizes.sum() == 4
     got = place.read(0)
     by_uuid = {r["uuid"]: r["caption"] for r in kept(dataset).values()}

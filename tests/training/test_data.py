@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from tests.drawings import photo
-from training import data, labels, pieces, reading, text
+from training import data, labels, pieces, reading, replay, text
 from training.order import Order
 from training.view import View
 
@@ -246,7 +246,7 @@ def parquets(folder, nested):
 )
 def test_replay_pairs_are_read_from_tars_and_parquet(tmp_path, kind):
     folder = tars(tmp_path / "p", stats="without" not in kind) if "tar" in kind else parquets(tmp_path / "p", "plain" not in kind)  # fmt: skip
-    made = reading.pairs(str(folder))
+    made = replay.pairs(str(folder))
     assert made.sizes.sum() == 10
     batches = first(stream(made, batch=5).batches(0, 0), 4)
     seen = [
@@ -267,13 +267,13 @@ def test_replay_pairs_are_read_from_tars_and_parquet(tmp_path, kind):
 def test_places_that_hold_nothing_to_train_on_are_refused_with_a_hint(tmp_path, sample):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="neither a dataset"):
-        reading.pairs(str(tmp_path / "empty"))
+        replay.pairs(str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="no picture in its split 'nowhere'"):
         reading.Published(str(sample), "nowhere")
     (tmp_path / "odd").mkdir()
     pq.write_table(pa.table({"x": [1]}), tmp_path / "odd" / "a.parquet")
     with pytest.raises(ValueError, match="no column image"):
-        reading.pairs(str(tmp_path / "odd"))
+        replay.pairs(str(tmp_path / "odd"))
     shutil.copytree(sample, tmp_path / "short")
     for file in (tmp_path / "short").glob("data/*/*/train-*.parquet"):
         pq.write_table(pq.read_table(file).drop(["vernacularName"]), file)

@@ -101,9 +101,10 @@ def test_gradients_of_many_passes_are_those_of_the_whole_batch(trained, tmp_path
 
 
 @pytest.mark.parametrize(("n", "more"), [(2, ()), (2, ("compute.micro_batch=10",)), (4, ()), (2, ("compute.wrapper=fsdp",)),
-                                         (2, ("compute.wrapper=fsdp", "compute.micro_batch=10"))])  # fmt: skip
+                                         (2, ("compute.wrapper=fsdp", "compute.micro_batch=10")), (2, ("compute.compile=true", "compute.checkpointing=true")),
+                                         (2, ("compute.wrapper=fsdp", "compute.compile=true"))])  # fmt: skip
 def test_many_ranks_train_as_one(trained, tmp_path, sample, n, more):
-    how = (*sets(optimizer__steps=3, checkpoint__every_steps=3, validation__every_steps=3, optimizer__ema=0.5), )  # fmt: skip
+    how = (*sets(optimizer__steps=3, checkpoint__every_steps=3, validation__every_steps=3, optimizer__ema=0.5, data__cap=2), )  # fmt: skip
     one = trained(*how, out=tmp_path / "one")
     out = tmp_path / "many"
     running = [
