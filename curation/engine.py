@@ -10,7 +10,6 @@ workers hold something costly, such as a model).
 from __future__ import annotations
 
 import concurrent.futures
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from catalog import pixels
+from catalog.processes import Spawning
 
 ENGINES = ("auto", "serial", "process", "slurm", "ray")
 MAX_OPEN = 4096  # units handed out and not yet done: what a cluster can chew, and memory can hold
@@ -198,9 +198,8 @@ class Processes(Closing[Any]):
             _kept[self._n_workers] = self._executor
 
     def _new_executor(self, n_workers: int) -> concurrent.futures.ProcessPoolExecutor:
-        os.environ.update({k: v for k, v in WORKER_ENV.items() if k not in os.environ})
         return concurrent.futures.ProcessPoolExecutor(
-            n_workers, mp_context=multiprocessing.get_context("spawn"),
+            n_workers, mp_context=Spawning(WORKER_ENV),
             initializer=_set_up, initargs=(self._setup,))  # fmt: skip
 
     def submit(self, unit: Any) -> None:

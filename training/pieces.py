@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import math
-import os
 import random
 import signal
 import time
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from catalog import pixels
+from catalog.processes import Spawning
 from training import model as models
 from training import reading
 from training.labels import Labels, Words
@@ -140,9 +140,8 @@ class Pieces(torch.utils.data.Dataset[Piece]):
 
 def loader(dataset: Pieces, asked: Any, workers: int) -> Any:
     """torch's DataLoader over pieces, in order, in processes that are set up for decoding."""
-    os.environ.update({k: v for k, v in pixels.MALLOC_ENV.items() if k not in os.environ})
     return torch.utils.data.DataLoader(dataset, sampler=asked, batch_size=None, num_workers=workers,
-                                       collate_fn=_as_it_is, prefetch_factor=4, multiprocessing_context="spawn",
+                                       collate_fn=_as_it_is, prefetch_factor=4, multiprocessing_context=Spawning(pixels.MALLOC_ENV),
                                        worker_init_fn=_ready)  # fmt: skip
 
 
