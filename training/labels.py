@@ -10,8 +10,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from training import create, text
 from training import model as models
-from training import text
 
 N_KEPT = 50_000  # labels, and words, that are remembered; 60 MB of labels at most
 MAX_CHARACTERS = 1000  # of a caption of the web: 77 tokens hold less
@@ -80,7 +80,7 @@ class Tokens:
     def __init__(self, architecture: str) -> None:
         import open_clip
 
-        models.add_architectures()
+        create.add_architectures()
         self._tokenizer: Any = open_clip.get_tokenizer(architecture)
         self._by_word = isinstance(self._tokenizer, open_clip.SimpleTokenizer) and (
             self._tokenizer.reduction_fn is None)  # fmt: skip

@@ -200,12 +200,12 @@ def rate_at(step: int, n_steps: int, run: Run) -> float:
 
 def _model(run: Run, found: Checkpoint | None, place: Published) -> TwoHeads:
     """The model at its start, or as a checkpoint left it."""
-    from training import model as models
+    from training import create
 
     heads = run.model.replay_head if run.replay.batch else "none"
     if found is not None and heads == "weights":
         heads = "copy"  # the checkpoint has it
-    net = models.create(run.model.architecture, "" if found else run.model.init, heads,
+    net = create.model(run.model.architecture, "" if found else run.model.init, heads,
                         side_px=run.image.side_px, seed=run.seed)  # fmt: skip
     if run.loss.kind == "cross_entropy":
         net.add_classifier(place.taxa())

@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from training.model import ARCHITECTURES
+from training.create import ARCHITECTURES
 
 CALL = """
 import sys

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from training import checkpoint, config, data, labels, reading, text
+from training import checkpoint, config, create, data, labels, reading, text
 from training import model as models
 from training.view import View
 
@@ -68,11 +68,11 @@ class Trained:
         assert found is not None
         run = config.from_dict(found.state["run"], str(self.out))
         if self.weights:
-            return models.create(
+            return create.model(
                 run.model.architecture, str(self.weights), side_px=run.image.side_px
             ).eval(), run
         weights = found.tensors("ema") or found.tensors("weights")
-        net = models.create(run.model.architecture, "", "copy" if "replay_proj" in weights else "none", side_px=run.image.side_px)  # fmt: skip
+        net = create.model(run.model.architecture, "", "copy" if "replay_proj" in weights else "none", side_px=run.image.side_px)  # fmt: skip
         if "classes" in weights:
             net.add_classifier(reading.Published(str(self.dataset)).taxa())
         net.load_state_dict(weights)

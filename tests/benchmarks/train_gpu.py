@@ -94,8 +94,7 @@ def _measured(way: Way, rate: float) -> tuple[float | None, float, float]:
     """Pairs a second, share of the matrix rate, peak GB; None where memory does not suffice."""
     import torch
 
-    from training import config, flops
-    from training import model as models
+    from training import config, create, flops
     from training.step import Step
 
     gc.collect()
@@ -104,7 +103,7 @@ def _measured(way: Way, rate: float) -> tuple[float | None, float, float]:
     device = torch.device("cuda")
     run = config.Run("gpu", loss=config.Loss(chunk_mb=1024.0))
     try:
-        net = models.create("ViT-L-14", "", "copy" if way.replay else "none").to(device).train()
+        net = create.model("ViT-L-14", "", "copy" if way.replay else "none").to(device).train()
         per_picture, per_caption = flops.forward_flops(net, 224, 77)
         net.prepare(checkpointing=way.checkpointing, compiled=way.compiled)
         step = Step(run, net, net, way.passes)

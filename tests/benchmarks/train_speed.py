@@ -19,8 +19,7 @@ import torch
 
 from tests.benchmarks import _open_clip_train, _tiny, _worlds
 from tests.benchmarks.harness import Result, Row, Target, target
-from training import flops, text
-from training import model as models
+from training import create, flops, text
 
 N_PICTURES, SKIP = 20_000, 2
 WAYS = (("ViT-B-32", 32, 6), ("ViT-L-14", 4, 5))
@@ -37,7 +36,7 @@ def run(*, quick: bool) -> Result:
         work = Path(name)
         _open_clip_train.tar(work / "a.tar", list(itertools.islice(_pairs(place), 600)))
         for model, batch, steps in QUICK if quick else WAYS:
-            net = models.create(model)
+            net = create.model(model)
             picture, caption = flops.forward_flops(net, net.side_px, 77)
             limit = flops.matrix_rate(torch.device("cpu"), torch.float32) / (
                 3 * (picture + caption)

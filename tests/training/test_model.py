@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from training import flops, model
+from training import create, flops, model
 
 CAPTIONS = [
     "a photo of Puma concolor.",
@@ -14,7 +14,7 @@ CAPTIONS = [
 
 
 def plain(architecture):
-    model.add_architectures()
+    create.add_architectures()
     return open_clip.create_model(architecture).eval()
 
 
@@ -35,7 +35,7 @@ def weights(clip, tmp_path):
 def test_both_heads_start_as_open_clips_own_encode_image(architecture, tmp_path):
     clip = plain(architecture)
     save_file(clip.state_dict(), tmp_path / "w.safetensors")
-    made = model.create(architecture, str(tmp_path / "w.safetensors"), "copy").eval()
+    made = create.model(architecture, str(tmp_path / "w.safetensors"), "copy").eval()
     images, tokens = torch.randn(4, 3, 48, 48), open_clip.get_tokenizer(architecture)(CAPTIONS)
     with torch.no_grad():
         wanted = clip.encode_image(images, normalize=True)
@@ -44,6 +44,21 @@ def test_both_heads_start_as_open_clips_own_encode_image(architecture, tmp_path)
         assert torch.allclose(torch.cat([found.biology, found.replay]), wanted, atol=1e-5)
         words = clip.encode_text(tokens, normalize=True)
         assert torch.allclose(found.biology_text, words, atol=1e-5) and torch.allclose(found.replay_text, words, atol=1e-5)  # fmt: skip
+
+
+def test_a_pretrained_tag_brings_its_weights(weights, clip, tmp_path, monkeypatch):
+    """A tag as open_clip lists them, whose file lies on this disk instead of a server's."""
+    listed = open_clip.pretrained._PRETRAINED
+    entry = {**listed["ViT-B-32"]["laion2b_s34b_b79k"], "url": weights.as_uri(), "hf_hub": ""}
+    monkeypatch.setitem(listed, "tiny-vit", {"ours_s1": entry})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = create.model("tiny-vit", "ours_s1", "copy", seed=9).eval()
+    images = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        assert torch.allclose(made.encode_image(images), clip.encode_image(images), atol=1e-5)
+        assert torch.equal(made.replay_proj, clip.visual.proj)
+    with pytest.raises(ValueError, match="did you mean 'ours_s1'"):
+        create.model("tiny-vit", "ours_s2")
 
 
 def test_captions_cut_behind_the_longest_give_the_same_vectors(clip):
@@ -58,7 +73,7 @@ def test_captions_cut_behind_the_longest_give_the_same_vectors(clip):
 
 
 def test_one_head_serves_both_streams_where_there_is_no_second(clip):
-    made = model.create("tiny-vit", "", "none").eval()
+    made = create.model("tiny-vit", "", "none").eval()
     assert made.replay_proj is None
     with torch.no_grad():
         images = torch.randn(1, 3, 48, 48)
@@ -67,7 +82,7 @@ def test_one_head_serves_both_streams_where_there_is_no_second(clip):
 
 
 def test_the_weights_go_back_into_open_clip_strictly_without_the_replay_head(weights, clip):
-    made = model.create("tiny-vit", str(weights), "copy")
+    made = create.model("tiny-vit", str(weights), "copy")
     with torch.no_grad():
         made.replay_proj.add_(1)
     other = plain("tiny-vit")
@@ -78,11 +93,11 @@ def test_the_weights_go_back_into_open_clip_strictly_without_the_replay_head(wei
 def test_a_replay_head_in_the_weights_is_taken_by_our_name_and_the_originals(
     weights, clip, tmp_path
 ):
-    for key in model.REPLAY_KEYS:
+    for key in create.REPLAY_KEYS:
         save_file(
             {**clip.state_dict(), key: torch.full((128, 128), 2.0)}, tmp_path / "both.safetensors"
         )
-        made = model.create("tiny-vit", str(tmp_path / "both.safetensors"), "weights")
+        made = create.model("tiny-vit", str(tmp_path / "both.safetensors"), "weights")
         assert made.replay_proj is not None and made.replay_proj.mean() == 2
 
 
@@ -103,11 +118,11 @@ def test_what_does_not_exist_or_fit_is_told_with_the_remedy(weights, tmp_path):
         (("coca_ViT-B-32",), "CoCa"),
     ):
         with pytest.raises(ValueError, match=hint):
-            model.create(*args)
+            create.model(*args)
 
 
 def test_the_operations_of_a_pass_are_those_of_the_papers_model():
-    made = model.create("ViT-B-32")
+    made = create.model("ViT-B-32")
     picture, caption = flops.forward_flops(made, 224, 77)
     tokens, width, layers = 50, 768, 12
     linear = 24 * tokens * width**2 * layers + 2 * 49 * 3 * 32**2 * width + 2 * width * 512
