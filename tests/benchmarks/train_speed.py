@@ -1,7 +1,7 @@
 """Pairs a second of the trainer on this machine's processor, beside open_clip's own trainer, and what trimming gains.
 
 The same model, batch, precision (fp32), pictures and captions; ours from the published dataset, theirs from a tar of
-the same pictures. A step counts whole, waiting for data included; medians of the steps after two. Ours runs with all 77
+the same pictures. A step counts whole, waiting for data included; medians of the steps after two, the better of two turns for each. Ours runs with all 77
 tokens to compare, and then with captions trimmed to the longest in the batch: its gain is held against what the count of
 operations predicts. Limit: the machine's fp32 matrix rate divided by the operations of a pair. On a GPU: `train_gpu`.
 """
@@ -21,9 +21,10 @@ from tests.benchmarks import _open_clip_train, _tiny, _worlds
 from tests.benchmarks.harness import Result, Row, Target, target
 from training import create, flops, text
 
-N_PICTURES, SKIP = 20_000, 2
+N_PICTURES, SKIP, TURNS = 20_000, 2, 2
 WAYS = (("ViT-B-32", 32, 6), ("ViT-L-14", 4, 5))
 QUICK = (("tiny-vit", 64, 4),)
+Step = tuple[float, float, float]  # pairs a second, tokens, share of waiting
 
 
 def run(*, quick: bool) -> Result:
@@ -41,30 +42,43 @@ def run(*, quick: bool) -> Result:
             limit = flops.matrix_rate(torch.device("cpu"), torch.float32) / (
                 3 * (picture + caption)
             )
-            full, _, waited = _ours(place, work / f"{model}-full", model, batch, steps, trim=False)
-            short, length, waited_short = _ours(
-                place, work / f"{model}-trim", model, batch, steps, trim=True
+            full, short, theirs = list[Step](), list[Step](), list[float]()
+            for turn in range(1 if quick else TURNS):
+                full.append(
+                    _ours(place, work / f"{model}-full-{turn}", model, batch, steps, trim=False)
+                )
+                short.append(
+                    _ours(place, work / f"{model}-trim-{turn}", model, batch, steps, trim=True)
+                )
+                if overlay:
+                    theirs.append(
+                        _open_clip_train.pairs_per_s(
+                            overlay, work / "a.tar", model, batch, steps, SKIP
+                        )
+                    )
+            (plain, _, _), (trimmed, length, _), peer = (
+                max(full),
+                max(short),
+                max(theirs, default=None),
             )
-            peer = overlay and _open_clip_train.pairs_per_s(overlay, work / "a.tar", model, batch, steps, SKIP)  # fmt: skip
+            waited = max(wait for _, _, wait in (*full, *short))
             predicted = (picture + caption) / (picture + caption * length / 77)
-            rows += [Row(f"{model}, batch {batch}, 77 tokens", "pairs/s", full, peer, limit),
-                     Row(f"{model}, batch {batch}, {length:.0f} tokens", "pairs/s", short, peer, limit * predicted)]  # fmt: skip
+            rows += [Row(f"{model}, batch {batch}, 77 tokens", "pairs/s", plain, peer, limit),
+                     Row(f"{model}, batch {batch}, {length:.0f} tokens", "pairs/s", trimmed, peer, limit * predicted)]  # fmt: skip
             targets += [
-                target(f"{model}: at least as fast as open_clip's trainer at equal settings", full >= peer if peer else None,
-                       f"{full / peer:.3f}" if peer else "no peer", judged=not quick),
-                target(f"{model}: trimming gains at least 0.95 of what operations predict", short / full >= 0.95 * predicted,
-                       f"{short / full:.3f} times, predicted {predicted:.3f}", judged=not quick),
-                target(f"{model}: waits for data at most 3 % of a step", max(waited, waited_short) <= 0.03,
-                       f"{100 * max(waited, waited_short):.2f} %", judged=not quick),
+                target(f"{model}: at least as fast as open_clip's trainer at equal settings", plain >= peer if peer else None,
+                       f"{plain / peer:.3f}" if peer else "no peer", judged=not quick),
+                target(f"{model}: trimming gains at least 0.95 of what operations predict", trimmed / plain >= 0.95 * predicted,
+                       f"{trimmed / plain:.3f} times, predicted {predicted:.3f}", judged=not quick),
+                target(f"{model}: waits for data at most 3 % of a step", waited <= 0.03,
+                       f"{100 * waited:.2f} %", judged=not quick),
             ]  # fmt: skip
     return Result(
         "train_speed", "open_clip_train", "matrix rate / operations", tuple(rows), tuple(targets)
     )
 
 
-def _ours(
-    place: Path, out: Path, model: str, batch: int, steps: int, *, trim: bool
-) -> tuple[float, float, float]:
+def _ours(place: Path, out: Path, model: str, batch: int, steps: int, *, trim: bool) -> Step:
     """Pairs a second, tokens, and the share of a step spent waiting: medians."""
     _tiny.train(place, out, seed=1, steps=steps + SKIP, model__architecture=model, image__side_px=0, data__batch=batch,
                 text__types=["taxon"], compute__trim=trim, optimizer__lr=1e-4, optimizer__clip_norm=0, loss__one_hot=True)  # fmt: skip
