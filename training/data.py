@@ -89,7 +89,7 @@ class Stream:
     def batches(self, step: int, position: int) -> Batches:
         """Batches from `step` on, of which the first starts at `position` of the sequence."""
         share = self.batch // self.world
-        memory = Memory(self.piece, self.view.side_px, shared=self.workers > 0)
+        memory = Memory(min(self.piece, share), self.view.side_px, shared=self.workers > 0)
         asked = collections.deque[
             tuple[list[torch.Tensor], int]
         ]()  # of steps under way: pictures, position after

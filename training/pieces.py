@@ -53,7 +53,7 @@ class Piece:
 class Memory:
     """Memory for pictures that goes round: filled by a worker, and taken again when its batch is gone.
 
-    Where pictures always come to lie in new memory, a tenth of the time goes into having it cleared first.
+    New memory for every picture costs time, for the kernel clears it first. Raises OSError where there is none to share.
     """
 
     def __init__(self, rows: int, side_px: int, *, shared: bool) -> None:
@@ -76,9 +76,12 @@ class Memory:
     def _new(self) -> torch.Tensor:
         if not self._shared:
             return torch.empty(self._shape, dtype=torch.uint8).permute(0, 3, 1, 2)
-        shared = torch.UntypedStorage._new_shared(
-            math.prod(self._shape)
-        )  # as torch's own collation does
+        n_bytes = math.prod(self._shape)
+        try:
+            shared = torch.UntypedStorage._new_shared(n_bytes)  # as torch's own collation does
+        except RuntimeError as error:
+            raise OSError(f"no shared memory for {n_bytes / 1e6:.0f} MB of pictures: give the machine or its container more "
+                          f"(/dev/shm; docker run --shm-size), or set data.workers lower, 0 for none: {error}") from error  # fmt: skip
         return torch.empty(0, dtype=torch.uint8).set_(shared).view(self._shape).permute(0, 3, 1, 2)
 
 

@@ -6,7 +6,8 @@
 
 A run is a TOML file or the name of a built-in one; `--new FILE` writes a commented one. Its output folder holds
 metrics.jsonl, checkpoints, and TensorBoard files where that is installed. SIGTERM saves and ends with status 0, Ctrl-C
-likewise; `--resume` goes on where the newest whole checkpoint is, with the very same batches. A step whose loss or
+likewise (torchrun kills what has not saved after 30 seconds; then the checkpoint before it counts); `--resume` goes on
+where the newest whole checkpoint is, with the very same batches. A step whose loss or
 gradient is not finite changes nothing and is counted; too many in a row end the run.
 """
 
@@ -286,7 +287,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileExistsError) as error:
         terminal.error(error)
         return 2
-    except FloatingPointError as error:
+    except (FloatingPointError, OSError) as error:
         terminal.error(error)
         return 1
 

@@ -92,6 +92,15 @@ def test_pictures_whose_memory_goes_round_are_those_of_their_own_batch(place, wo
     assert len(taken) < 30, "of 60 pieces"
 
 
+def test_too_little_shared_memory_is_told_with_the_remedy(place, monkeypatch):
+    def refuse(size):
+        raise RuntimeError("unable to allocate")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", refuse)
+    with pytest.raises(OSError, match="--shm-size"):
+        next(stream(place, workers=1).batches(0, 0))
+
+
 def test_one_caption_type_per_step_drawn_from_all_without_touching_the_global_random_state():
     random.seed(5)
     before = random.getstate()
