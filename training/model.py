@@ -149,6 +149,9 @@ class TwoHeads(nn.Module):
             torch._dynamo.config.recompile_limit = (
                 64  # lengths of captions, with and without gradients
             )
+            torch._dynamo.config.optimize_ddp = (
+                False  # or a block is cut up, and keeps what lies at the cuts
+            )
             torch._functorch.config.activation_memory_budget = (
                 0.0 if checkpointing and parts else 1.0
             )

@@ -28,7 +28,7 @@ def validate(net: TwoHeads, run: Run, world: World, place: Published, view: View
     """Shares of pictures whose own label comes first, or among the first five, and the cross-entropy over all labels.
 
     Labels are the distinct captions of the pictures (of a run that classifies, its taxa). The pictures are dealt out
-    over ranks, in the same number of calls on each. Calls the plain module, so that torch.compile has no part in it.
+    over ranks, in the same number of calls on each. Calls the plain module's methods, whose blocks may be compiled.
     """
     started = time.perf_counter()
     bf16 = run.compute.precision == "bf16"
