@@ -1,12 +1,13 @@
 """The dataset as batches: read, decoded, cut and tokenised in worker processes, ready before the step that wants them.
 
 A batch is a stretch of the endless sequence of `order`; the position after it comes with it. Pictures leave as uint8,
-to be normalised on the device, and as workers made them: joining them is left to who uses them.
+to be normalised on the device, from memory that workers wrote them to.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import queue
 import threading
@@ -26,14 +27,16 @@ from training.order import Order
 from training.pieces import Asked, Memory, Piece, Pieces
 from training.view import View
 
+STOP_S = 120.0  # longer than a worker tries to read a row group
+
 
 class Batch:
     """One stream's part of a step on this rank; tensors are on the CPU until `to`."""
 
-    def __init__(self, images: Sequence[torch.Tensor], pieces: Sequence[Piece], stop: int,
+    def __init__(self, images: torch.Tensor, pieces: Sequence[Piece], stop: int = 0,
                  memory: Memory | None = None) -> None:  # fmt: skip
-        self._images = list(images)
-        self._done = weakref.finalize(self, memory.back, self._images) if memory else None
+        self.images = images  # (n, 3, S, S) uint8, the batch's own while it lives
+        self._done = weakref.finalize(self, memory.back, images) if memory else None
         self.tokens = _joined([piece.tokens for piece in pieces]).long()  # (n, context)
         self.ids = _joined([piece.ids for piece in pieces])  # (n,) int64, equal for equal tokens
         self.nodes = _joined([piece.nodes for piece in pieces])  # (n, N_NODES) int64, 0: none
@@ -43,29 +46,15 @@ class Batch:
         self.errors = [error for piece in pieces for error in piece.errors]
         self.stop = stop  # position of the whole step's end in the sequence
 
-    @property
-    def images(self) -> torch.Tensor:
-        """(n, 3, S, S) uint8, joined anew."""
-        return torch.cat(self._images)
-
-    def part(self, start: int, stop: int) -> list[torch.Tensor]:
-        """The pictures of rows `start` to `stop`, in as many tensors as they lie in; theirs while the batch lives."""
-        found, at = [], 0
-        for some in self._images:
-            found.append(some[max(0, start - at) : max(0, stop - at)])
-            at += len(some)
-        return [some for some in found if len(some)]
-
     def to(self, device: torch.device, *, images: bool = True) -> Batch:
         """Move the tensors; the pictures only where `images`."""
         if device.type == "cuda":
             for name in ("tokens", "ids", "nodes", "valid"):
                 setattr(self, name, _moved(getattr(self, name), device))
             if images:
-                moved = [_moved(some, device) for some in self._images]
+                self.images = _moved(self.images, device)
                 if self._done:
                     self._done()
-                self._images = moved
         return self
 
 
@@ -89,28 +78,30 @@ class Stream:
     def batches(self, step: int, position: int) -> Batches:
         """Batches from `step` on, of which the first starts at `position` of the sequence."""
         share = self.batch // self.world
-        memory = Memory(min(self.piece, share), self.view.side_px, shared=self.workers > 0)
+        memory = Memory(share, self.view.side_px, shared=self.workers > 0)
         asked = collections.deque[
-            tuple[list[torch.Tensor], int]
-        ]()  # of steps under way: pictures, position after
+            tuple[torch.Tensor, int, int]
+        ]()  # of steps under way: pictures, in how many pieces, position after
         ended = list[bool]()
 
         def pieces() -> Iterator[Asked]:
             at, now = position, step
             while not ended:
                 first = at + self.rank * share
-                made = [Asked(memory.take(len(s.rows)), s.start, s.groups, s.rows, self.words.kind(now))
+                images = memory.take()
+                made = [Asked(images[s.start - first : s.start - first + len(s.rows)], s.start, s.groups, s.rows,
+                              self.words.kind(now))
                         for s in self.order.stretches(first, first + share, self.piece)]  # fmt: skip
                 at, now = at + self.batch, now + 1
-                asked.append(([piece.images for piece in made], at))
+                asked.append((images, len(made), at))
                 yield from itertools.takewhile(lambda _: not ended, made)
 
         ready = iter(self._loader(pieces()))
         try:
             while True:
                 found = [next(ready)]
-                images, stop = asked.popleft()
-                found += [next(ready) for _ in range(len(images) - 1)]
+                images, n_pieces, stop = asked.popleft()
+                found += [next(ready) for _ in range(n_pieces - 1)]
                 yield Batch(images, found, stop, memory)
         finally:
             ended.append(True)  # workers finish what they have, and end
@@ -150,8 +141,9 @@ class Ahead:
         try:
             self._work(streams, device)
         finally:
-            for stream in streams:
-                stream.close()
+            with contextlib.ExitStack() as closing:  # each, whatever becomes of the others
+                for stream in streams:
+                    closing.callback(stream.close)
 
     def _work(self, streams: Sequence[Batches], device: torch.device) -> None:
         made: Any = None
@@ -182,7 +174,7 @@ class Ahead:
     def stop(self) -> None:
         """End the thread, and the workers of its streams."""
         self._stopped.set()
-        self._thread.join(60)
+        self._thread.join(STOP_S)
 
 
 def pictures(place: reading.Place, view: View, words: Words, kind: str, *, batch: int,
@@ -198,12 +190,11 @@ def pictures(place: reading.Place, view: View, words: Words, kind: str, *, batch
         left -= len(rows)
         listed += [(group, rows[at : at + batch]) for at in range(0, len(rows), batch)]
     dataset = Pieces(place, view, words, 0, 2, False)
-    memory = Memory(batch, view.side_px, shared=False)
     for index in range(rank, -(-len(listed) // world) * world, world):
         group, rows = listed[min(index, len(listed) - 1)]
-        images = memory.take(len(rows))
+        images = Memory(len(rows), view.side_px, shared=False).take()
         piece = dataset[Asked(images, 0, np.full(len(rows), group), rows, kind)]
-        made = Batch([images], [piece], 0, memory)
+        made = Batch(images, [piece])
         if index >= len(listed):
             made.valid.zero_()
         yield made

@@ -7,7 +7,7 @@ sets; NCCL where there is a GPU for each, gloo otherwise.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -118,16 +118,15 @@ def from_first(value: int) -> int:
     return int(said)
 
 
-def array_from_first(found: NDArray[np.float32] | None, n: int) -> NDArray[np.float32]:
-    """The array (n,) that rank 0 has found, on every rank; the others need not look for it."""
+def array_from_first(find: Callable[[], NDArray[np.float32]], n: int) -> NDArray[np.float32]:
+    """What `find` gives on rank 0, an array (n,), on every rank; the others wait for as long as it takes."""
     if n_ranks() == 1:
-        assert found is not None
-        return found
-    said = (
-        torch.empty(n, device=device()) if found is None else torch.from_numpy(found).to(device())
-    )
-    dist.broadcast(said, src=0)
-    everywhere: NDArray[np.float32] = said.cpu().numpy()
+        return find()
+    patient: Any = dist.new_group(backend="gloo", timeout=timedelta(days=2))
+    said = torch.from_numpy(find()) if rank() == 0 else torch.empty(n)
+    dist.broadcast(said, src=0, group=patient)
+    dist.destroy_process_group(patient)
+    everywhere: NDArray[np.float32] = said.numpy()
     return everywhere
 
 

@@ -55,6 +55,8 @@ class TwoHeads(nn.Module):
         self.replay_proj = nn.Parameter(start) if replay else None
         self.classifier: nn.Parameter | None = None
         self.register_buffer("classes", None)
+        if isinstance(bias := getattr(clip, "logit_bias", None), nn.Parameter):
+            bias.requires_grad_(False)  # of sigmoid losses; ours has none
 
     def add_classifier(self, taxa: Sequence[Mapping[str, Any]]) -> None:
         """Classify pictures among taxa instead, for the ablation; `taxa` are rows of the dataset's table.
@@ -142,16 +144,18 @@ class TwoHeads(nn.Module):
         Blocks are compiled one by one, which takes seconds where the whole takes minutes, as alike blocks share their
         graphs, and goes with shards and copies; the compiler then also sees to the recomputation, of what it needs only.
         """
-        parts = blocks(self) if blocks(self.clip.visual) else []
+        towers = (
+            self.clip.visual,
+            self.clip.text if hasattr(self.clip, "text") else self.clip.transformer,
+        )
+        parts = blocks(self) if all(blocks(tower) for tower in towers) else []
         if checkpointing and not (compiled and parts):
             self.clip.set_grad_checkpointing(True)
         if compiled:
             torch._dynamo.config.recompile_limit = (
                 64  # lengths of captions, with and without gradients
             )
-            torch._dynamo.config.optimize_ddp = (
-                False  # or a block is cut up, and keeps what lies at the cuts
-            )
+            torch._dynamo.config.optimize_ddp = False  # it cuts blocks, and keeps what lies there
             torch._functorch.config.activation_memory_budget = (
                 0.0 if checkpointing and parts else 1.0
             )

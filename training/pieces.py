@@ -7,7 +7,6 @@ import math
 import random
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,27 +50,26 @@ class Piece:
 
 
 class Memory:
-    """Memory for pictures that goes round: filled by a worker, and taken again when its batch is gone.
+    """Memory for the pictures of a batch that goes round: filled by workers, and taken again when its batch is gone.
 
-    New memory for every picture costs time, for the kernel clears it first. Raises OSError where there is none to share.
+    New memory for every batch costs time, for the kernel clears it first. `take` raises OSError where there is none to
+    share.
     """
 
     def __init__(self, rows: int, side_px: int, *, shared: bool) -> None:
         self._shape, self._shared = (rows, side_px, side_px, 3), shared
-        self._all, self._free = dict[int, torch.Tensor](), list[torch.Tensor]()
+        self._free = list[torch.Tensor]()
 
-    def take(self, n: int) -> torch.Tensor:
-        """(n, 3, S, S) uint8, channels innermost, of any content; of at most as many rows as it was made for."""
+    def take(self) -> torch.Tensor:
+        """(rows, 3, S, S) uint8, channels innermost, of any content."""
         try:
-            whole = self._free.pop()
+            return self._free.pop()
         except IndexError:  # all of it is in use
-            whole = self._new()
-            self._all[whole.data_ptr()] = whole
-        return whole[:n]
+            return self._new()
 
-    def back(self, taken: Sequence[torch.Tensor]) -> None:
+    def back(self, taken: torch.Tensor) -> None:
         """Take memory back that nobody reads any more."""
-        self._free += [self._all[part.data_ptr()] for part in taken]
+        self._free.append(taken)
 
     def _new(self) -> torch.Tensor:
         if not self._shared:
@@ -99,7 +97,7 @@ class Pieces(torch.utils.data.Dataset[Piece]):
         if self._labels is None:
             self._labels = Labels(self._words)
         n, images = len(asked.rows), asked.images
-        self._memory[images.data_ptr()] = images
+        self._memory[images.untyped_storage().data_ptr()] = images
         nodes = np.zeros((n, models.N_NODES), dtype=np.int64)
         ids, valid = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
         tokens, uuids, captions, errors = [], [], [], []

@@ -160,7 +160,10 @@ class Files:
     def read(self, name: str, group: int, columns: list[str]) -> pa.Table:
         """A row group of a file, which is opened anew after a failure. Raises OSError."""
         try:
-            return self.open(name).read_row_group(group, columns)
+            file = self.open(name)
+            return file.read_row_group(
+                group, columns, use_threads=False
+            )  # workers have a core each
         except (OSError, pa.ArrowException, httpx2.TransportError) as error:
             self._open.pop(name, None)
             raise OSError(f"{name}, row group {group}: {error}") from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Part = tuple[
     list[torch.Tensor], int, torch.Tensor
-]  # pictures, how many of them are replay, captions
+]  # pictures by stream, how many are replay, captions
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,7 @@ class Step:
         each = [len(b.uuids) // self.passes for b in batches]
         parts = [
             (
-                [
-                    some
-                    for b, n in zip(batches, each, strict=True)
-                    for some in b.part(i * n, i * n + n)
-                ],
+                [b.images[i * n : i * n + n] for b, n in zip(batches, each, strict=True)],
                 each[1] if len(each) > 1 else 0,
                 torch.cat([w[i] for w in words]),
             )

@@ -252,9 +252,9 @@ def _streams(
 
     weights = None
     if run.data.cap or run.data.temperature < 1:
-        found = order.sampling(place.taxon_codes(), cap=run.data.cap, temperature=run.data.temperature,
-                               max_repeats=run.data.max_repeats) if world.is_first else None  # fmt: skip
-        weights = distributed.array_from_first(found, int(place.sizes.sum()))
+        weights = distributed.array_from_first(
+            lambda: order.sampling(place.taxon_codes(), cap=run.data.cap, temperature=run.data.temperature,
+                                   max_repeats=run.data.max_repeats), int(place.sizes.sum()))  # fmt: skip
     ours = order.Order(
         place.sizes, place.files, run.seed, run.data.mix, weights, run.data.replacement
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from tests.trainer import ROOT, command, sets
 from training import checkpoint, config, create, data, labels, reading, text
 from training import model as models
 from training.view import View
 
-ROOT = Path(__file__).parents[2]
 SIDE_PX, BATCH = 48, 256
 Floats = NDArray[np.float64]
 
@@ -34,19 +32,8 @@ def train(
     """`python -m training.train sample` with these fields (`a__b` is a.b), from a dataset; what came of it."""
     how = {"seed": seed, "image__side_px": SIDE_PX, "data__batch": BATCH, "data__workers": 1, "optimizer__steps": steps,
            "optimizer__lr": 2e-3, "checkpoint__every_steps": steps, "validation__every_steps": 0, **fields}  # fmt: skip
-    args = [
-        sys.executable,
-        "-m",
-        "training.train",
-        "sample",
-        "--data",
-        str(dataset),
-        "--out",
-        str(out),
-    ]
-    args += ["--replay", str(replay)] if replay else []
-    for key, value in how.items():
-        args += ["--set", f"{key.replace('__', '.')}={json.dumps(value)}"]
+    more = ["--replay", str(replay)] if replay else []
+    args = command(dataset, out, *more, *sets(**how))
     env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -144,5 +144,5 @@ def _batch(n: int, device: Any) -> Any:
     nodes = torch.zeros(n, 8, dtype=torch.long)
     nodes[:, 6] = torch.randint(1, 10**6, (n,), generator=draw)
     images = torch.randint(0, 256, (n, 3, 224, 224), dtype=torch.uint8, device=device)
-    return SimpleNamespace(part=lambda a, b: [images[a:b]], uuids=range(n), tokens=tokens.to(device), ids=nodes[:, 6].to(device), nodes=nodes.to(device),
+    return SimpleNamespace(images=images, uuids=range(n), tokens=tokens.to(device), ids=nodes[:, 6].to(device), nodes=nodes.to(device),
                            valid=torch.ones(n, dtype=torch.bool, device=device))  # fmt: skip

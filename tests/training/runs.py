@@ -1,25 +1,14 @@
 """Runs of the trainer that tests start, and what they left."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import torch
 
+from tests.trainer import ROOT, command
 from tests.training.conftest import FAST, lines
 from training import checkpoint
 
-ROOT = Path(__file__).parents[2]
 STEPS = ("--set", "optimizer.steps=8", "--set", "checkpoint.every_steps=2")
-
-
-def sets(**fields):
-    """Fields of a run as arguments; `a__b` is a.b."""
-    return [
-        part
-        for key, value in fields.items()
-        for part in ("--set", f"{key.replace('__', '.')}={value}")
-    ]
 
 
 def same(one, two):
@@ -39,20 +28,13 @@ def finished(out, sample, *more, env=None):
 
 
 def start(out, sample, *more, env=None):
-    args = [
-        sys.executable,
-        "-m",
-        "training.train",
-        "sample",
-        "--data",
-        str(sample),
-        "--out",
-        str(out),
-        *FAST,
-        *more,
-    ]
     return subprocess.Popen(
-        args, cwd=ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command(sample, out, *FAST, *more),
+        cwd=ROOT,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 

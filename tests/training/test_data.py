@@ -85,11 +85,10 @@ def test_pictures_whose_memory_goes_round_are_those_of_their_own_batch(place, wo
     for batch in held:
         new = next(passing)
         assert new.uuids == batch.uuids and torch.equal(new.images, batch.images)
-        assert torch.equal(torch.cat(new.part(3, 13)), batch.images[3:13])
-        taken |= {part.data_ptr() for part in new.part(0, 16)}
+        taken.add(new.images.data_ptr())
         del new
     passing.close()
-    assert len(taken) < 30, "of 60 pieces"
+    assert len(taken) < 15, "of 30 batches"
 
 
 def test_too_little_shared_memory_is_told_with_the_remedy(place, monkeypatch):

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from tests.hub import Hub
-from tests.training.runs import sets
+from tests.trainer import sets
 from training import export as program
 from training import text
 

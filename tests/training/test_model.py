@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from training import create, flops, model
+from tests.training.many import run_in
+from training import create, distributed, flops, model
 
 CAPTIONS = [
     "a photo of Puma concolor.",
@@ -131,3 +132,51 @@ def test_the_operations_of_a_pass_are_those_of_the_papers_model():
     assert caption == pytest.approx(
         12 * (24 * 77 * 512**2 + 4 * 77**2 * 512) + 2 * 512 * 512, rel=0.02
     )
+
+
+def _kept_bytes(world, as_copies):
+    """What a compiled, recomputing model keeps for its backward pass, by itself or as DDP's copy."""
+    cfg = create.config_of("tiny-vit")
+    cfg["vision_cfg"]["width"] = 256
+    net = model.TwoHeads(open_clip.CLIP(**cfg), replay=False, width=cfg["embed_dim"]).train()
+    net.prepare(checkpointing=True, compiled=True)
+    copies = torch.nn.parallel.DistributedDataParallel
+    called = copies(net, bucket_cap_mb=1.0) if as_copies else net  # a block is larger than that
+    own = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = (
+            0 if storage.data_ptr() in own else storage.nbytes(),
+            tensor,
+        )
+        return tensor
+
+    tokens = open_clip.get_tokenizer("tiny-vit")(CAPTIONS * 4)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        made = called(torch.randn(8, 3, 48, 48), 0, tokens)
+    assert made.biology.requires_grad
+    return sum(n for n, _ in kept.values())
+
+
+def test_copies_of_a_model_that_recomputes_keep_no_more_than_the_model():
+    alone, copy = (run_in(1, _kept_bytes, as_copies)[0] for as_copies in (False, True))
+    assert copy <= 1.1 * alone
+
+
+def _steps(world):
+    """Two steps of an architecture that has a bias for sigmoid losses."""
+    clip = plain("tiny-vit")
+    clip.logit_bias = torch.nn.Parameter(torch.tensor(-10.0))
+    net = model.TwoHeads(clip, replay=False, width=128).train()
+    called = distributed.wrapped(net, "ddp", [], [net.logit_scale], None)
+    tokens = open_clip.get_tokenizer("tiny-vit")(CAPTIONS)
+    for _ in range(2):
+        made = called(torch.randn(2, 3, 48, 48), 0, tokens)
+        (made.scale * (made.biology * made.biology_text).sum()).backward()
+    return float(net.logit_scale.grad)
+
+
+def test_a_bias_that_the_loss_has_no_use_for_stops_no_ranks():
+    assert all(abs(slope) > 0 for slope in run_in(2, _steps))

@@ -7,9 +7,10 @@ import time
 import pytest
 import torch
 
+from tests.trainer import sets
 from tests.training.conftest import lines
 from tests.training.many import ranks
-from tests.training.runs import STEPS, finished, lines_of, same, sets, start
+from tests.training.runs import STEPS, finished, lines_of, same, start
 from tests.training.test_data import tars
 from training import checkpoint
 

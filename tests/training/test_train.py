@@ -13,9 +13,10 @@ import torch
 from curation import build, recipe
 from tests.drawings import photo
 from tests.hub import Hub
+from tests.trainer import ROOT, sets
 from tests.training.conftest import lines
 from tests.training.many import ranks
-from tests.training.runs import ROOT, close, finished, same, sets, start, tensors, weights
+from tests.training.runs import close, finished, same, start, tensors, weights
 from tests.training.test_data import damaged, tars
 from training import checkpoint, config, state
 from training import train as program
