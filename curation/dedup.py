@@ -23,9 +23,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import sql
-from curation import near
-from curation.images.phash import PROBES
+from catalog import near, sql
+from catalog.phash import PROBES
 
 EXACT_CLASSES = ("url", "provider_key", "md5", "pixels")
 CONFIRMED_CLASSES = ("wide", "crop", "mirror", "border")

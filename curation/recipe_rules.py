@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog import near
 from catalog.licence import licence
 from catalog.toml_tree import nearest
-from curation import dedup, geoprivacy, near, verdict
+from curation import dedup, geoprivacy, verdict
 from curation.sources import captions
 
 if TYPE_CHECKING:

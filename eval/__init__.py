@@ -1,1 +1,1 @@
-"""Judges trained models (not written yet)."""
+"""Judges trained models: on species, beyond species, and on pictures of your own."""

@@ -60,7 +60,7 @@ def model(
         raise ValueError(f"model.replay_head {heads!r} is unknown{nearest(heads, HEADS)}")
     torch.manual_seed(seed)
     size = {"force_image_size": side_px} if side_px else {}
-    with _quietly():
+    with quietly():
         clip = open_clip.create_model(architecture, pretrained=None, precision="fp32", **size)
     replay = None
     if init:
@@ -113,7 +113,7 @@ def _weights(architecture: str, init: str) -> dict[str, torch.Tensor]:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without open_clip's warning that a model without weights has none."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

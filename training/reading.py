@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import httpx2  # huggingface_hub's own transport: what it raises when there is no Hub
 import numpy as np
@@ -117,6 +118,11 @@ class Published:
         columns = [pc.fill_null(table[c].cast(pa.string()), "") for c in table.column_names]
         found = pc.binary_join_element_wise(*columns, "/").combine_chunks().dictionary_encode()
         return found.dictionary.to_pylist(), found.indices.to_numpy().astype(np.int64)
+
+    def opened(self) -> Iterator[tuple[int, BinaryIO]]:
+        """Each file of the split, and the number of its first row group; for reading other columns than pictures."""
+        for first, name in zip(self._firsts, self._names, strict=False):
+            yield first, self._place.open(name)
 
     def read(self, group: int) -> Rows:
         """A row group. Raises OSError where its file cannot be read."""

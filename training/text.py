@@ -80,11 +80,12 @@ def caption(row: Row, kind: str, absent: str = "omit") -> str:
 
     Raises ValueError for an unknown kind or an unknown way with absent common names.
     """
-    words = _words(row, kind, absent)
-    return PROMPT.format(words) if words else ""
+    said = words(row, kind, absent)
+    return PROMPT.format(said) if said else ""
 
 
-def _words(row: Row, kind: str, absent: str) -> str:
+def words(row: Row, kind: str, absent: str = "omit") -> str:
+    """What a caption says of a row, without the phrase around it; "" where nothing is known. Raises as `caption`."""
     if absent not in ABSENT:
         raise ValueError(
             f"a common name that is absent can be {' or '.join(ABSENT)}, not {absent!r}"
@@ -97,15 +98,15 @@ def _words(row: Row, kind: str, absent: str) -> str:
         return _made_up(row)
     if kind not in ALL_TYPES:
         raise ValueError(f"caption type {kind!r} is unknown; choose of {', '.join(ALL_TYPES)}")
-    words = {
+    said = {
         "sci": lambda: name,
         "taxon": lambda: taxonomic(row),
         "taxon_tag": lambda: " ".join(f"{rank} {value}" for rank, value in lineage(row)),
     }[head]() or name
-    if not kind.endswith("_com") or not words:
-        return words
+    if not kind.endswith("_com") or not said:
+        return said
     vernacular = row.get("vernacularName") or (name if absent == "repeat" else None)
-    return " with common name ".join((words, str(vernacular))) if vernacular else words
+    return " with common name ".join((said, str(vernacular))) if vernacular else said
 
 
 def _made_up(row: Row) -> str:
@@ -134,12 +135,12 @@ def format_label(*names: str, kind: str = "taxon_com", template: str = PROMPT, *
     genus, species = row.get("genus"), row.get("species")
     if genus and species and not species.startswith(f"{genus} "):
         row["species"] = f"{genus} {species}"
-    words = _words(row, kind, "omit")
-    if not words:
+    said = words(row, kind, "omit")
+    if not said:
         raise ValueError(
             "nothing to name: give a name, such as genus='Puma', species='Puma concolor'"
         )
-    return template.format(words)
+    return template.format(said)
 
 
 @cache

@@ -22,10 +22,9 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from catalog import pixels, schema
+from catalog import phash, pixels, schema
+from catalog.tile import tile
 from curation.engine import WITHOUT_GUARD
-from curation.images import phash
-from curation.images.tile import tile
 from curation.store import Ledger, Pack, Packs
 
 RENDERED = pa.schema(

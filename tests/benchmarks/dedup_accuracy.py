@@ -27,9 +27,9 @@ import pyarrow as pa
 from PIL import Image
 
 from catalog import pixels, sql
+from catalog.tile import tile
 from curation import dedup
 from curation.images import confirm, phash
-from curation.images.tile import tile
 from curation.recipe import Dedup
 from curation.steps.duplicates import HELD
 from tests.benchmarks._alterations import CONFIRMED, NEAR, PRINTED, Alter, jpeg

@@ -23,10 +23,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from catalog import pixels
+from catalog import phash, pixels
+from catalog.tile import tile
 from curation.engine import WORKER_ENV
-from curation.images import phash, render
-from curation.images.tile import tile
+from curation.images import render
 from curation.store import Pack
 from tests.benchmarks._pictures import jpegs, photographs
 from tests.benchmarks.harness import Result, Row, target

@@ -22,8 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import sql
-from curation import near
+from catalog import near, sql
 from tests.benchmarks.harness import Result, Row, peak_mb, target
 
 ROOT = Path(__file__).parents[2]

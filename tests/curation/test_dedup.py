@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from catalog import sql
+from catalog.phash import PROBES
 from curation import dedup
-from curation.images.phash import PROBES
 
 FIELDS = {
     "uuid": pa.string(), "source": pa.string(), "record_key": pa.string(), "url": pa.string(), "host": pa.string(),

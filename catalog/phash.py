@@ -16,8 +16,9 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from PIL import Image
 
-from curation.images.tile import TILE_SIDE
+from catalog.tile import TILE_SIDE, tile
 
 HASH_SIDE = 16
 HASH_BYTES = HASH_SIDE**2 // 8
@@ -31,6 +32,12 @@ PROBES = ("mirror", *(f"crop_{1000 * c:03.0f}" for c in CROPS), "border")
 def hashes(tiles: np.ndarray) -> np.ndarray:
     """Hashes of tiles of shape (n, 64, 64), as bytes: uint8 of shape (n, 32)."""
     return _bits(_low(tiles))
+
+
+def of(image: Image.Image) -> str | None:
+    """The hash of one RGB or L picture, 64 hex digits as `str(imagehash.phash(image, 16))`; None of a flat one."""
+    grey = tile(image)
+    return hashes(grey[None])[0].tobytes().hex() if grey.std() >= MIN_SPREAD else None
 
 
 def probes(tiles: np.ndarray) -> np.ndarray:

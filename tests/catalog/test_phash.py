@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from catalog import pixels
-from curation.images import phash, render
-from curation.images import tile as tiles
-from curation.images.tile import tile
+from catalog import phash, pixels
+from catalog import tile as tiles
+from catalog.tile import tile
+from curation.images import render
 from curation.store import Pack, Packs
 from tests.drawings import photo
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import near
+from catalog import near
 
 
 def words(hashes):

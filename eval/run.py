@@ -1,0 +1,67 @@
+"""Judge models on benchmarks, or on pictures of your own: one command, one table, one report.
+
+    python -m eval.run local-dir:treeoflife-data/runs/sample/export --on treeoflife-data/datasets/sample
+    python -m eval.run hf-hub:imageomics/bioclip-2 ViT-B-32:laion2b_s34b_b79k --data benchmarks/
+    python -m eval.run MODEL --on my_pictures/ my_labels.csv --tasks zero-shot few-shot
+    python -m eval.run --list
+
+MODEL is anything that open_clip opens (local-dir:, hf-hub:, ARCHITECTURE:TAG, ARCHITECTURE:random, a training run) or
+timm:NAME, a vision backbone. Without --on, every benchmark that is under --data. What comes of it goes to --out: a report
+(report.html, report.md), the figures (metrics.json), every answer (predictions/), the pictures that few-shot learned from
+(splits/) and those that could not be used (left_out.csv). Features are kept there too, and found once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalog.benchmarks import TASKS
+
+DATA, OUT = Path("treeoflife-data/benchmarks"), Path("treeoflife-data/eval")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m eval.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    made.add_argument("models", nargs="*", metavar="MODEL", help="what to judge")
+    made.add_argument("--on", nargs="+", default=[], metavar="SET", help="benchmarks by name; folders, tables or datasets of your own")  # fmt: skip
+    made.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help=f"of {', '.join(TASKS)}; default: all that apply")  # fmt: skip
+    made.add_argument("--list", action="store_true", help="print every benchmark, what is missing of it and how to get it")  # fmt: skip
+    made.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="where benchmarks lie, a folder each")  # fmt: skip
+    made.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where everything goes")
+    made.add_argument("--track", choices=("compat", "fixed", "both"), default="both", help="compat: as BioCLIP 2's published figures, quirks included; fixed: right")  # fmt: skip
+    made.add_argument("--labels", default="", metavar="TYPE", help="how classes are named: asis, sci, com, taxon, sci_com, taxon_com; default: as the set says")  # fmt: skip
+    made.add_argument("--shots", nargs="+", type=int, default=[1, 5], metavar="K", help="pictures per class that few-shot learns from")  # fmt: skip
+    made.add_argument("--splits", type=Path, metavar="FILE", help="few-shot learns from these (shots, fold, example), for one SET")  # fmt: skip
+    made.add_argument("--against", default="", metavar="DATASET", help="the dataset the models were trained on: also scores without what it shares")  # fmt: skip
+    made.add_argument("--precision", default="", help="fp32, bf16 or fp16; default: fp16 on a GPU, fp32 without")  # fmt: skip
+    made.add_argument("--workers", type=int, default=-1, metavar="N", help="processes that decode; default: one per core")  # fmt: skip
+    made.add_argument("--batch", type=int, default=256, metavar="N", help="pictures the model sees at once")  # fmt: skip
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = parser().parse_args(argv)
+    from catalog import terminal
+
+    try:
+        if args.list:
+            from eval import listing
+
+            terminal.tell(listing.listing(args.data))
+            return 0
+        from eval import judge
+
+        judge.judge(args)
+    except ValueError as error:
+        terminal.error(error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

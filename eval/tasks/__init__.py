@@ -1,0 +1,1 @@
+"""Tasks beyond telling species: one file each."""
