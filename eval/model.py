@@ -27,6 +27,7 @@ from PIL import Image
 
 from catalog.toml_tree import nearest
 from training import create
+from training import model as models
 from training.labels import Tokens
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -138,8 +139,22 @@ def _clip(name: str, device: torch.device, precision: str) -> Model:
         side = net.visual.image_size
         side = side if isinstance(side, int) else side[0]
         dim = net.encode_image(torch.zeros(1, 3, side, side, device=device)).shape[-1]
-    return Model(name, seeing, _digest(net), dim, device, precision, float(net.logit_scale.exp()),
-                 net.encode_image, net.encode_text, tokenizer)  # fmt: skip
+    digest = _digest(net)
+    return Model(name, seeing, digest, dim, device, precision, float(net.logit_scale.exp()), *_towers(net, dim), tokenizer)  # fmt: skip
+
+
+def _towers(net: Any, dim: int) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+    """Pictures and captions to features; captions are read no further than they go, where that is the same."""
+    import open_clip
+
+    if isinstance(net, open_clip.CoCa):
+        return net.encode_image, net.encode_text
+    heads = models.TwoHeads(net, replay=False, width=dim)
+
+    def read(tokens: torch.Tensor) -> torch.Tensor:
+        return heads.encode_text(models.trimmed(tokens) if heads.trims else tokens)
+
+    return heads.encode_image, read
 
 
 def _place(name: str) -> str:

@@ -10,6 +10,7 @@ lineages as the original does. Track `fixed` cleans them up first, and passes ov
 from __future__ import annotations
 
 import collections
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -78,13 +79,20 @@ def _original(row: Row, kind: str) -> str:
     )
 
 
-def classifier(model: Model, words: Sequence[str], templates: Sequence[Callable[[str], str]], at_once: int = 64) -> Floats:  # fmt: skip
+def classifier(
+    model: Model, words: Sequence[str], templates: Sequence[Callable[[str], str]]
+) -> Floats:
     """Unit vectors of classes (C, D): of each the normalised mean over its templates' unit vectors."""
+    return _classifier(model, tuple(words), tuple(templates))
+
+
+@functools.lru_cache(maxsize=4)  # both tracks, and back-off, often ask the same
+def _classifier(model: Model, words: tuple[str, ...], templates: tuple[Callable[[str], str], ...], at_once: int = 64) -> Floats:  # fmt: skip
     made = [np.zeros((0, model.dim), dtype=np.float32)]
     for start in range(0, len(words), at_once):
         part = words[start : start + at_once]
-        found = model.text_features([template(word) for word in part for template in templates])
-        mean = found.reshape(len(part), len(templates), -1).mean(1)
+        found = model.text_features([template(word) for template in templates for word in part])
+        mean = found.reshape(len(templates), len(part), -1).mean(0)
         made.append(mean / np.linalg.norm(mean, axis=1, keepdims=True))
     return np.concatenate(made).astype(np.float32)
 

@@ -1,5 +1,6 @@
 """The README's way from nothing to a model that names a held-out picture, as it stands there."""
 
+import json
 import os
 import re
 import subprocess
@@ -35,4 +36,14 @@ def test_the_readmes_block_trains_exports_and_names_held_out_pictures(tmp_path):
     )
     assert said, done.stdout
     n_right, n, n_names = (int(group) for group in said.groups()[:3])
+    judge = re.findall(r"```sh\n(.*?)```", text.partition("<!-- judge -->")[2].partition("<!-- /judge -->")[0], re.DOTALL)  # fmt: skip
+    line = judge[0].split()
+    args = [
+        "tiny-vit:random" if word == "ViT-B-32:random" else word for word in line[1:]
+    ]  # minutes, for a CPU
+    done = subprocess.run([sys.executable, *args], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500)  # fmt: skip
+    assert done.returncode == 0 and "report: treeoflife-data/eval/report.html" in done.stdout, done.stderr[-3000:]  # fmt: skip
+    told = {(one["model"], one["task"], one["track"]): one for one in json.loads((tmp_path / "treeoflife-data/eval/metrics.json").read_text())}  # fmt: skip
+    ours = told["treeoflife-data/runs/sample", "zero-shot", "fixed"]
+    assert ours["low"] > told["tiny-vit:random", "zero-shot", "fixed"]["value"]
     assert n > 30 and n_right / n > 3 / n_names, "a tiny model, but no guess"
