@@ -129,17 +129,20 @@ def mistakes(outcomes: Sequence[Outcome], plans: Sequence[Planned]) -> list[Mist
     made = []
     sets = {plan.examples.name: plan.examples for plan in plans}
     seen = set[tuple[str, str]]()
+    whole = sorted(
+        (o for o in outcomes if ", without " not in o.setting), key=lambda o: o.track != "fixed"
+    )
     for task in ("zero-shot", "few-shot", "plantdoc"):
-        for outcome in outcomes:
+        for outcome in whole:
             key = (outcome.model, outcome.benchmark)
-            if outcome.task != task or key in seen or ", without " in outcome.setting:
+            if outcome.task != task or key in seen:
                 continue
             seen.add(key)
             examples = sets[outcome.benchmark]
             at = {name: i for i, name in enumerate(examples.column("example"))}
             wrong = sorted((r for r in outcome.answers.to_pylist() if not r["correct"]), key=lambda r: (-(r["score"] or 0), r["example"]))  # fmt: skip
-            chosen = list({r["example"]: r for r in reversed(wrong[:N_MISTAKES])}.values())[::-1]
-            pictures = tuple((pixels.thumbnail(pixels.decode(examples.source.image(at[r["example"]]))), r["truth"], r["answer"]) for r in chosen)  # fmt: skip
+            once = list({r["example"]: r for r in reversed(wrong)}.values())[::-1][:N_MISTAKES]
+            pictures = tuple((pixels.thumbnail(pixels.decode(examples.source.image(at[r["example"]]))), r["truth"], r["answer"]) for r in once)  # fmt: skip
             if pictures:
                 made.append(Mistakes(f"Surest mistakes: {outcome.model} on {outcome.benchmark} ({task}, {outcome.track})", pictures))  # fmt: skip
     return made

@@ -169,7 +169,7 @@ def from_table(path: Path, *, images: Path | None = None, name: str = "") -> Exa
     rows = [row for row in rows if row["example"] not in conflicts]
     if not any((root / row["example"]).is_file() for row in rows):
         raise ValueError(f"none of the {len(rows)} pictures of {path} is under {root}; the first would be {root / rows[0]['example'] if rows else '?'}")  # fmt: skip
-    return from_rows(name or (path.parent.name if path.name.partition(".")[0] == "metadata" else path.name.partition(".")[0]), root, rows, left_out)  # fmt: skip
+    return from_rows(name or (path.parent.name if path.name.partition(".")[0] in ("metadata", "labels") else path.name.partition(".")[0]), root, rows, left_out)  # fmt: skip
 
 
 def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:

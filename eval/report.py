@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.benchmarks import GROUPS
+from catalog.ranks import RANKS
 from eval import drawings, results
 from eval.listing import Planned
 from eval.results import Outcome
@@ -21,7 +22,7 @@ Part = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # title, heads and ro
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #22302a; max-width: 70em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .7em; text-align: left; border-bottom: 1px solid #dde5e0 }
-td.n { text-align: right; font-variant-numeric: tabular-nums } img { max-width: 100% } figure { margin: 1em 0 }
+td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums } img { max-width: 100% } figure { margin: 1em 0 }
 .mistakes { display: flex; flex-wrap: wrap; gap: 1em } .mistakes figure { width: 10em; margin: 0 } .mistakes img { width: 100% }
 figcaption { font-size: 13px } .wrong { color: #a33 } .track { color: #667 }
 """
@@ -83,6 +84,8 @@ def write(out: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, An
     )
     rows = [_row(one) for one in told]
     parts: list[Part] = [("All figures", heads, rows)]
+    if by_rank := _by_rank(told):
+        parts.append(("How deep answers go (coverage), and how often they are right there (accuracy)", ("model", "set", "setting", "", *RANKS), by_rank))  # fmt: skip
     if paired := _pairs(outcomes):
         parts.append(("Models compared, on the same pictures", ("set", "task", "track", "setting", "figure", "first", "second", "first less second", "95 %"), paired))  # fmt: skip
     if means := _group_means(told):
@@ -100,8 +103,13 @@ def write(out: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, An
     return out / "report.html"
 
 
+def _by_rank(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [(one["model"], one["benchmark"], one["setting"], what, *(_number(one["beside"][f"{rank}: {what}"]) for rank in RANKS))
+            for one in told if one["task"] == "back-off" for what in ("coverage", "accuracy")]  # fmt: skip
+
+
 def _row(told: Mapping[str, Any]) -> tuple[str, ...]:
-    beside = ", ".join(f"{name} {_number(value)}" for name, value in told["beside"].items())
+    beside = ", ".join(f"{name} {_number(value)}" for name, value in told["beside"].items() if ": " not in name)  # fmt: skip
     return (told["model"], told["benchmark"], told["task"], told["track"], told["setting"], told["metric"], _number(told["value"]),
             f"{_number(told['low'])} to {_number(told['high'])}", _number(told["chance"]), beside)  # fmt: skip
 
@@ -189,7 +197,14 @@ def _embedded(data: bytes, kind: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(".", "").replace("-", "").replace("+", "").replace(",", "").isdigit()
+    return (
+        cell.replace(" to ", "")
+        .replace(".", "")
+        .replace("-", "")
+        .replace("+", "")
+        .replace(",", "")
+        .isdigit()
+    )
 
 
 def _number(value: float | None) -> str:

@@ -46,7 +46,7 @@ def test_a_table_with_all_that_can_be_wrong_with_it(tmp_path):
     ]
     table.write_bytes(gzip.compress("\n".join(lines).encode()))
     found = sets.found(str(table))
-    assert found.column("example") == ["a.jpg", "c.jpg"] and found.name == "labels"
+    assert found.column("example") == ["a.jpg", "c.jpg"] and found.name == tmp_path.name
     assert sorted(why for _, why in found.left_out) == [
         "conflicting_labels", "conflicting_labels", "duplicate_row", "no_label", "no_path"]  # fmt: skip
 
