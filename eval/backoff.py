@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from training import text
 THRESHOLD = 0.5
 HELD_OUT = 0.2  # of the species: not among those asked about
 KIND = "taxon_com"
-AT_ONCE = 4096  # pictures
+AT_ONCE = 4_000_000  # probabilities that stand at once
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,9 +66,19 @@ class Tree:
             self.is_named.append(np.array([bool(found[self.order[k]][r]) for k in starts]))
             self.of[r, self.order] = np.repeat(np.arange(len(starts)), np.diff([*starts, len(heads)]))  # fmt: skip
 
-    def summed(self, species: NDArray[Any], rank: int) -> NDArray[Any]:
-        """Probabilities of species (n, C) summed to taxa of a rank (n, taxa)."""
-        return np.asarray(np.add.reduceat(species[:, self.order], self._starts[rank], axis=1))
+    @cached_property
+    def _steps(self) -> list[Ints]:
+        """By rank: where each taxon begins among those of the rank below."""
+        below = [*self._starts[1:], np.arange(len(self.order))]
+        return [np.searchsorted(b, a) for a, b in zip(self._starts, below, strict=True)]
+
+    def sums(self, species: NDArray[Any]) -> list[NDArray[Any]]:
+        """Probabilities of species (n, C) summed to the taxa of every rank, from the top: (n, taxa) each."""
+        made, below = [], species[:, self.order]
+        for starts in reversed(self._steps):
+            below = np.add.reduceat(below, starts, axis=1)
+            made.append(below)
+        return made[::-1]
 
     def first(self, taxon: int) -> int:
         """The first species of a taxon of the lowest rank."""
@@ -88,11 +99,12 @@ class Answer:
     probability: Floats
 
 
-def softmax(scores: NDArray[Any]) -> Floats:
-    """Rows that sum to 1."""
-    shifted = np.asarray(scores, dtype=np.float64) - scores.max(1, keepdims=True)
-    made = np.exp(shifted)
-    return np.asarray(made / made.sum(1, keepdims=True))
+def softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    """Rows that sum to 1, in the precision of the scores."""
+    made = scores - scores.max(1, keepdims=True)
+    np.exp(made, out=made)
+    made /= made.sum(1, keepdims=True, dtype=np.float64).astype(made.dtype)
+    return np.asarray(made)
 
 
 def deepest(tree: Tree, species: NDArray[Any], threshold: float = THRESHOLD) -> Answer:
@@ -102,8 +114,7 @@ def deepest(tree: Tree, species: NDArray[Any], threshold: float = THRESHOLD) -> 
     """
     n = len(species)
     rank, taxon, sure = np.full(n, -1), np.full(n, -1), np.zeros(n)
-    for r in range(len(RANKS)):
-        summed = tree.summed(species, r)
+    for r, summed in enumerate(tree.sums(species)):
         best = summed.argmax(1)
         value = summed[np.arange(n), best]
         goes = (value >= threshold) & tree.is_named[r][best]
@@ -144,14 +155,16 @@ def back_off(
     deep, flat = _asked(model, features.unit()[keep], words, tree, threshold)
     names = examples.column("example")
     columns = {"example": [names[i] for i in keep], "truth": truth}
-    note = (f"{len(out)} of {len(first)} species are not among those asked about",)
+    note: tuple[str, ...] = (f"{len(out)} of {len(first)} species are not among those asked about",)
+    if n_without := sum(name is None for name in species):
+        note += (f"{n_without} pictures whose species is not known are left out",)
     tables = [results.answers({**columns, "answer": said, "score": sure, "correct": [float(_is_right(a, t)) for a, t in zip(said, truth, strict=True)]})
               for said, sure in (deep, flat)]  # fmt: skip
     by_rank = tuple(f"{rank}: {what}" for rank in RANKS for what in ("coverage", "accuracy"))
     setting = f"{KIND}, {len(asked)} species"
     return [
         Outcome(model.name, examples.name, "back-off", "fixed", f"{setting}, threshold {threshold:g}", "net ranks right", 0.0, tables[0], note, ("right as far as it goes", *by_rank)),
-        Outcome(model.name, examples.name, "confidence", "fixed", setting, "accuracy over coverage", 1 / len(asked), tables[1], note,
+        Outcome(model.name, examples.name, "confidence", "fixed", setting, "accuracy over coverage", (1 - len(out) / len(first)) / len(asked), tables[1], note,
                 ("calibration error", "known told from unknown", "ranks to the mistake")),
     ]  # fmt: skip
 
@@ -160,8 +173,9 @@ def _asked(model: Model, images: NDArray[np.float32], words: NDArray[np.float32]
     """Lineages and probabilities of the deepest answers, and of the likeliest species."""
     deep: tuple[list[str], list[float]] = ([], [])
     flat: tuple[list[str], list[float]] = ([], [])
-    for start in range(0, len(images), AT_ONCE):
-        chances = softmax(model.scale * (images[start : start + AT_ONCE] @ words.T))
+    n = max(1, AT_ONCE // len(words))
+    for start in range(0, len(images), n):
+        chances = softmax(model.scale * (images[start : start + n] @ words.T).astype(np.float64))
         found = deepest(tree, chances, threshold)
         deep[0].extend("" if r < 0 else tree.paths[r][t] for r, t in zip(found.rank, found.taxon, strict=True))  # fmt: skip
         deep[1].extend(found.probability.tolist())

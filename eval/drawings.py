@@ -31,14 +31,14 @@ MARKS = ("^", "s", "D", "v", "o", "P", "X")
 N_MISTAKES = 12
 
 
-def draw(folder: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, Any]], published: Mapping[str, Mapping[str, float]]) -> list[tuple[str, Path]]:  # fmt: skip
+def draw(folder: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, Any]]) -> list[tuple[str, Path]]:  # fmt: skip
     """Every figure there is something to draw for, as PNG in `folder`; title and path of each."""
     made = []
     kinds = dict.fromkeys((t["task"], t["track"], t["metric"]) for t in told)
     for task, track, metric in kinds:
         its = [t for t in told if (t["task"], t["track"], t["metric"]) == (task, track, metric)]
         path = folder / f"{task}-{track}.png"
-        _bars(path, its, published if track == "compat" and task != "few-shot" else {}, metric)
+        _bars(path, its, metric)
         made.append((f"{task}, {track}", path))
     if meets := [o for o in outcomes if o.task == "confidence" and ", without " not in o.setting]:
         _meeting(folder / "mistakes-by-rank.png", meets)
@@ -46,39 +46,31 @@ def draw(folder: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, 
     return made
 
 
-def _bars(path: Path, told: Sequence[Mapping[str, Any]], published: Mapping[str, Mapping[str, float]], metric: str) -> None:  # fmt: skip
+def _bars(path: Path, told: Sequence[Mapping[str, Any]], metric: str) -> None:
     """One group of bars per set and setting, one bar per model with its interval; marks for what others published."""
     from matplotlib.figure import Figure
 
     groups = list(dict.fromkeys((t["benchmark"], t["setting"]) for t in told))
     models = list(dict.fromkeys(t["model"] for t in told))
-    first = {who: g for g, (name, _) in reversed(list(enumerate(groups))) for who in published.get(name, {})}  # fmt: skip
-    others = sorted(first)
+    others = sorted({who for t in told for who in t["published"]})
+    legend: dict[str, Any] = {}
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(groups) * (len(models) + 1)), dpi=130)
     axes = figure.add_subplot()
     height = 0.8 / len(models)
-    for g, group in enumerate(groups):
-        for t in told:
-            if (t["benchmark"], t["setting"]) != group or t["value"] is None:
-                continue
-            m = models.index(t["model"])
-            y = g + (m - (len(models) - 1) / 2) * height
-            axes.barh(y, t["value"], height * 0.9, color=COLOURS[m % len(COLOURS)], label=t["model"] if g == 0 else None)  # fmt: skip
-            if t["low"] is not None and t["high"] is not None:
-                axes.plot([t["low"], t["high"]], [y, y], color=INK, linewidth=1.5, solid_capstyle="butt")  # fmt: skip
-            if t["chance"]:
-                axes.plot([t["chance"]] * 2, [g - 0.45, g + 0.45], color="#999", linewidth=1, linestyle=":")  # fmt: skip
-        for who, value in published.get(group[0], {}).items():
+    for t in told:
+        g, m = groups.index((t["benchmark"], t["setting"])), models.index(t["model"])
+        y = g + (m - (len(models) - 1) / 2) * height
+        legend[t["model"]] = axes.barh(y, t["value"] or 0, height * 0.9, color=COLOURS[m % len(COLOURS)])  # fmt: skip
+        if t["low"] is not None and t["high"] is not None:
+            axes.plot([t["low"], t["high"]], [y, y], color=INK, linewidth=1.5, solid_capstyle="butt")  # fmt: skip
+        if t["chance"]:
+            axes.plot([t["chance"]] * 2, [g - 0.45, g + 0.45], color="#999", linewidth=1, linestyle=":")  # fmt: skip
+        for who, value in t["published"].items():
             mark = MARKS[others.index(who) % len(MARKS)]
-            axes.plot(value / 100, g + 0.43, mark, markersize=4, color=INK, fillstyle="none", label=who if g == first[who] else None)  # fmt: skip
-    axes.set_yticks(
-        range(len(groups)), [f"{name}\n{setting}" for name, setting in groups], fontsize=7
-    )
-    axes.set(xlabel=metric, xlim=(0, None), ylim=(len(groups) - 0.4, -0.6))
-    _plain(axes)
-    axes.legend(fontsize=7, frameon=False, loc="lower left", ncols=4, bbox_to_anchor=(0, 1))
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
+            (legend[who],) = axes.plot(value / 100, g + 0.43, mark, markersize=4, color=INK, fillstyle="none")  # fmt: skip
+    axes.set_yticks(range(len(groups)), [f"{name}\n{setting}" for name, setting in groups], fontsize=7)  # fmt: skip
+    axes.set(xlabel=metric, xlim=(min(0, *(t["value"] or 0 for t in told)), None), ylim=(len(groups) - 0.4, -0.6))  # fmt: skip
+    _finish(figure, axes, legend, path, 4)
 
 
 def _meeting(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -87,33 +79,39 @@ def _meeting(path: Path, outcomes: Sequence[Outcome]) -> None:
 
     figure = Figure(figsize=(9, 1.4 + 0.5 * len(outcomes)), dpi=130)
     axes = figure.add_subplot()
-    names = [*reversed(RANKS), "nothing"]
+    names, legend = [*reversed(RANKS), "nothing"], dict[str, Any]()
     for y, outcome in enumerate(outcomes):
         scored = Scored(outcome.answers)
-        known = scored.is_known()
-        shared = scored.lineages()[1][known]
+        _, _, right = scored.lineages
+        lowest = np.where(right.any(1), len(RANKS) - 1 - right[:, ::-1].argmax(1), -1)[
+            scored.is_known()
+        ]
         left = 0.0
         for k, name in enumerate(names):
-            share = float(np.mean(shared == len(RANKS) - k)) if len(shared) else 0.0
-            axes.barh(y, share, left=left, color=RANK_COLOURS[k], label=name if y == 0 else None)
+            share = float(np.mean(lowest == len(RANKS) - 1 - k)) if len(lowest) else 0.0
+            legend[name] = axes.barh(y, share, left=left, color=RANK_COLOURS[k])
             left += share
     axes.set_yticks(
         range(len(outcomes)), [f"{o.model}\n{o.benchmark}" for o in outcomes], fontsize=7
     )
     axes.set(xlabel="share of pictures of known species, by the lowest rank at which the answer is right", xlim=(0, 1))  # fmt: skip
     axes.invert_yaxis()
-    _plain(axes)
-    axes.legend(ncols=8, fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
+    _finish(figure, axes, legend, path, 8)
 
 
-def _plain(axes: Any) -> None:
+def _finish(figure: Any, axes: Any, legend: Mapping[str, Any], path: Path, n_columns: int) -> None:
+    """No frame, a legend above, names as they are (a dollar sign in one is no formula); written as PNG."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=INK)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
+    made = axes.legend(list(legend.values()), [f" {name}" for name in legend], ncols=n_columns, fontsize=7, frameon=False,
+                       loc="lower left", bbox_to_anchor=(0, 1))  # fmt: skip
+    for text in [*axes.get_yticklabels(), *made.get_texts()]:
+        text.set_parse_math(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ import csv
 import gzip
 import hashlib
 import io
+import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -40,6 +42,8 @@ COLUMNS = ("example", "label", *text.COLUMNS, *CONTEXT, *TASK)
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".jp2"}
 PATHS, LABELS = ("filepath", "file", "path", "filename", "file_name", "image"), ("label", "class", "scientificName", "scientific_name")  # fmt: skip
+NAMES = ("scientificName", "scientific_name")
+BINOMIAL = re.compile(r"(([A-Z][a-z-]+) [a-z][a-z-]+)(?: [a-z-]+)?$")
 SPELLINGS = {"cls": "class", "common_name": "vernacularName", "subspecies": "infraspecificEpithet",
              "deployment_id": "deploymentID", "observer": "recordedBy", "date": "eventDate"}  # fmt: skip
 
@@ -102,10 +106,10 @@ class Files:
 
     def image(self, at: int) -> bytes:
         """The bytes of a file. Raises OSError where it is not there, or lies outside the folder."""
-        path = (self._root / self._names[at]).resolve()
-        if not path.is_relative_to(self._root):
+        name = PurePosixPath(self._names[at])
+        if name.is_absolute() or ".." in name.parts:
             raise OSError("its path leads out of the folder of pictures")
-        return path.read_bytes()
+        return (self._root / name).read_bytes()
 
     def stamps(self) -> Iterator[str]:
         """Name, size and time of every file: what tells that nothing changed."""
@@ -127,7 +131,9 @@ def from_folders(root: Path, *, name: str = "") -> Examples:
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         for path in files:
             example = path.relative_to(root).as_posix()
-            if path.suffix.lower() in SUFFIXES:
+            if not _is_text(example):
+                left_out.append((ascii(example), "name_not_utf8"))
+            elif path.suffix.lower() in SUFFIXES:
                 rows.append({"example": example, "label": folder.name})
             else:
                 left_out.append((example, "not_a_picture"))
@@ -135,7 +141,7 @@ def from_folders(root: Path, *, name: str = "") -> Examples:
             left_out.append((folder.name, "empty_class"))
     if not rows:
         raise ValueError(f"{root} has no folder per class with pictures in it; or give a CSV with filepath and class")  # fmt: skip
-    return from_rows(name or root.name, root, rows, left_out)
+    return from_rows(name or root.resolve().name, root, rows, left_out)
 
 
 def from_table(path: Path, *, images: Path | None = None, name: str = "") -> Examples:
@@ -157,6 +163,8 @@ def from_table(path: Path, *, images: Path | None = None, name: str = "") -> Exa
     for line in lines:
         taxon = _taxon(line, has_rank)
         example, said = line[at].strip(), line[label].strip() if label else _lowest(taxon)
+        if label in NAMES and not taxon.get("species") and (parts := BINOMIAL.match(said)):
+            taxon |= {"genus": taxon.get("genus") or parts[2], "species": parts[1], "canonicalName": said}  # fmt: skip
         if not example or not said:
             left_out.append((example or "?", "no_label" if example else "no_path"))
         elif example in seen:
@@ -177,7 +185,7 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         said = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as a table in UTF-8: {error}") from error
     delimiter = "\t" if "\t" in said.partition("\n")[0] else ","
     reader = csv.DictReader(io.StringIO(said), delimiter=delimiter)
@@ -213,7 +221,10 @@ def _lowest(taxon: Mapping[str, str | None]) -> str:
 
 
 def from_rows(name: str, root: Path, rows: Sequence[Mapping[str, Any]], left_out: Sequence[tuple[str, str]] = ()) -> Examples:  # fmt: skip
-    """A test set from rows with some of COLUMNS; `example` is a path under `root`."""
+    """A test set from rows with some of COLUMNS; `example` is a path under `root`. Raises ValueError where there are none."""
+    if not rows:
+        first = f"; the first: {left_out[0][0]}, {left_out[0][1]}" if left_out else ""
+        raise ValueError(f"{name} has no picture that can be used, of {len(left_out)}{first}")
     table = pa.Table.from_pylist([{key: row.get(key) for key in COLUMNS} for row in rows], schema=SCHEMA)  # fmt: skip
     source = Files(root, [row["example"] for row in rows])
     digest = hashlib.sha256("\n".join(source.stamps()).encode()).hexdigest()
@@ -221,6 +232,15 @@ def from_rows(name: str, root: Path, rows: Sequence[Mapping[str, Any]], left_out
     return Examples(
         name, table, source, digest, tuple(left_out), "taxon_com" if has_ranks else "asis"
     )
+
+
+def _is_text(name: str) -> bool:
+    """False for a file's name that is no UTF-8: it could not be written into any table."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Shards:

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from catalog import artifact, phash, pixels
+from catalog import artifact, phash, pixels, terminal
 from catalog.processes import Spawning
 from eval.examples import Examples, Source
 from eval.model import Model, Seeing
 
 VERSION = 1
-BATCH = 256
+BATCH, FEW = 256, 1000
+NOT_FINITE = "its features are not finite: try --precision fp32"
 PICTURES = pa.schema([("example", pa.string()), ("error", pa.string()), ("md5", pa.string()), ("phash", pa.string())])  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def features(model: Model, examples: Examples, out: Path, *, workers: int = -1, batch: int = BATCH) -> Features:  # fmt: skip
-    """The features of a test set, from where they are kept, else made and kept. -1 workers: as many as there are cores.
+    """The features of a test set, from where they are kept, else made and kept. -1 workers: as many as there are cores, none for few pictures.
 
     Raises ValueError when not one picture can be read.
     """
@@ -79,10 +80,11 @@ def _make(model: Model, examples: Examples, folder: Path, workers: int, batch: i
     )
     told: list[tuple[str | None, str | None, str | None]] = []
     for squares, said in _seen(examples, model.seeing, workers, batch):
-        vectors[len(told) : len(told) + len(said)] = model.image_features(squares)
-        for i, (error, _, _) in enumerate(said):
-            if error is not None:
-                vectors[len(told) + i] = 0
+        found = model.image_features(squares)
+        finite: list[bool] = np.isfinite(found.sum(axis=1)).tolist()
+        said = [(error or (None if fine else NOT_FINITE), *more) for (error, *more), fine in zip(said, finite, strict=True)]  # fmt: skip
+        found[[error is not None for error, *_ in said]] = 0
+        vectors[len(told) : len(told) + len(said)] = found
         told += said
     vectors.flush()
     columns = [examples.column("example"), *(list(part) for part in zip(*told, strict=True))]
@@ -93,7 +95,9 @@ def _make(model: Model, examples: Examples, folder: Path, workers: int, batch: i
 
 def _seen(examples: Examples, seeing: Seeing, workers: int, batch: int) -> Iterator[tuple[torch.Tensor, list[Any]]]:  # fmt: skip
     """Squares (n, S, S, 3) uint8 and, of each, error, md5 and hash, batch by batch."""
-    n = len(os.sched_getaffinity(0)) if workers < 0 else workers
+    n = workers
+    if workers < 0:  # new processes take seconds to start
+        n = len(os.sched_getaffinity(0)) if len(examples) > FEW else 0
     parts = [range(i, min(i + batch, len(examples))) for i in range(0, len(examples), batch)]
     dataset = _Pictures(examples.source, seeing)
     loader = torch.utils.data.DataLoader(
@@ -101,7 +105,13 @@ def _seen(examples: Examples, seeing: Seeing, workers: int, batch: int) -> Itera
         prefetch_factor=2 if n else None, multiprocessing_context=Spawning(pixels.MALLOC_ENV) if n else None,
         worker_init_fn=_ready,
     )  # fmt: skip
-    yield from tqdm(loader, examples.name, unit="batch", leave=False, disable=None)
+    yield from tqdm(
+        loader,
+        terminal.shown(terminal.line(examples.name)),
+        unit="batch",
+        leave=False,
+        disable=None,
+    )
 
 
 class _Pictures(torch.utils.data.Dataset[Any]):

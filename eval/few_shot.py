@@ -87,7 +87,10 @@ def _unit(vectors: Floats) -> Floats:
 
 def few_shot(model: str, examples: Examples, features: Features, shots: Sequence[int] = SHOTS, track: str = "fixed", *,
              given: Splits | None = None) -> Iterator[Outcome]:  # fmt: skip
-    """One outcome per number of shots, over all folds; `given` are splits to use instead of drawn ones, over all rows."""
+    """One outcome per number of shots, over all folds; `given` are splits to use instead of drawn ones, over all rows.
+
+    Numbers of shots that no class has more pictures than give none.
+    """
     keep = np.flatnonzero(features.good)
     every = examples.column("label")
     labels = [every[i] for i in keep]
@@ -108,7 +111,7 @@ def few_shot(model: str, examples: Examples, features: Features, shots: Sequence
         n_asked = len(np.unique(number_of[folds[0][1]]))
         left = len(numbers) - n_asked
         notes = (f"{left} of {len(numbers)} classes have {k} picture{'s' * (k > 1)} or fewer and are left out",) if left else ()  # fmt: skip
-        yield Outcome(model, examples.name, "few-shot", track if given is None else "given", f"{k}-shot", "accuracy", 1 / n_asked, table, notes, ("macro accuracy",))  # fmt: skip
+        yield Outcome(model, examples.name, "few-shot", track, f"{k}-shot", "accuracy", 1 / n_asked, table, notes, ("macro accuracy",))  # fmt: skip
 
 
 def _fold(vectors: Floats, number_of: Ints, names: NDArray[Any], taught: Ints, fold: int, examples: Sequence[str], groups: NDArray[Any]) -> dict[str, NDArray[Any]]:  # fmt: skip

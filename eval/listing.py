@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +23,6 @@ class Planned:
     examples: Examples
     tasks: tuple[str, ...]
     benchmark: Benchmark | None = None
-
-    @property
-    def published(self) -> Mapping[str, float]:
-        """What others reached on it, per cent; of a part of a benchmark, or of one's own pictures, nothing."""
-        if self.benchmark is None or abs(len(self.examples) / self.benchmark.n_images - 1) > 0.01:
-            return {}
-        return self.benchmark.published
 
 
 def planned(on: Sequence[str], tasks: Sequence[str], data: Path) -> list[Planned]:

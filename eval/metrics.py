@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -44,15 +45,13 @@ class Scored:
             [not truth.startswith(UNKNOWN) for truth in self._table["truth"].to_pylist()]
         )
 
-    def lineages(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many ranks each answer names, and how many of them, from the top, are the truth's."""
-        deep, shared = list[int](), list[int]()
-        for truth, answer in zip(self._table["truth"].to_pylist(), self._table["answer"].to_pylist(), strict=True):  # fmt: skip
-            true, said = truth.removeprefix(UNKNOWN).split(BETWEEN), answer.split(BETWEEN) if answer else []  # fmt: skip
-            equal = [a == b for a, b in zip(said, true, strict=False)]
-            deep.append(len(said))
-            shared.append(next((i for i, same in enumerate(equal) if not same), len(equal)))
-        return np.array(deep), np.array(shared)
+    @cached_property
+    def lineages(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """By row and rank (n, 7): the truth names it, the answer names it, the answer's lineage is right down to there."""
+        true, said = (np.array([_ranks(text) for text in self._table[name].to_pylist()]).reshape(-1, len(RANKS)) for name in ("truth", "answer"))  # fmt: skip
+        named = said != ""
+        right = np.logical_and.accumulate((said == true) | ~named & (true == ""), axis=1) & named
+        return true != "", named, right
 
     def bits(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Truths and answers of several yes-or-no questions at once, (n, questions), from texts of 0 and 1."""
@@ -93,34 +92,41 @@ def _f1(columns: int | None) -> Metric:
     return metric
 
 
+def _ranks(lineage: str | None) -> list[str]:
+    """The seven names of a lineage; "" where one is not stated, and below where it ends."""
+    names = (lineage or "").removeprefix(UNKNOWN).split(BETWEEN)
+    return [*names, *[""] * len(RANKS)][: len(RANKS)]
+
+
 def _coverage(rank: int) -> Metric:
-    """The share of answers that go as deep as a rank."""
-    return lambda scored, weights: _mean((scored.lineages()[0] > rank).astype(np.float64), weights)
+    """The share of answers that name a rank."""
+    return lambda scored, weights: _mean(scored.lineages[1][:, rank].astype(np.float64), weights)
 
 
 def _accuracy_at(rank: int) -> Metric:
-    """Of the answers that go as deep as a rank, the share whose taxon of that rank is the truth's; NaN of none."""
+    """Of the answers that name a rank, the share that is right there; NaN of none."""
 
     def metric(scored: Scored, weights: Floats) -> Floats:
-        deep, shared = scored.lineages()
-        total = weights @ (deep > rank)
-        return np.asarray(np.divide(weights @ (shared > rank), total, out=np.full(len(weights), np.nan), where=total > 0))  # fmt: skip
+        _, named, right = scored.lineages
+        return _share(weights @ right[:, rank], weights @ named[:, rank], np.nan)
 
     return metric
 
 
+def _share(part: Floats, whole: Floats, otherwise: float) -> Floats:
+    return np.asarray(np.divide(part, whole, out=np.full(len(whole), otherwise), where=whole > 0))
+
+
 def _net_ranks(scored: Scored, weights: Floats) -> Floats:
-    """Ranks that the answer names rightly less those it names wrongly, of seven: deep and right is best, silence is 0."""
-    deep, shared = scored.lineages()
-    return _mean((2 * shared - deep) / len(RANKS), weights)
+    """Ranks that the answer names rightly less those it names wrongly, of those the truth names: silence is 0."""
+    true, named, right = (part.sum(1) for part in scored.lineages)
+    return _mean((2.0 * right - named) / np.maximum(true, 1), weights)
 
 
 def _mistake(scored: Scored, weights: Floats) -> Floats:
-    """How many ranks above the answers the wrong ones meet the truth, on average; 0 where none is wrong."""
-    deep, shared = scored.lineages()
-    wrong = (deep > shared).astype(np.float64)
-    total = weights @ wrong
-    return np.asarray(np.divide(weights @ (wrong * (deep - shared)), total, out=np.zeros(len(weights)), where=total > 0))  # fmt: skip
+    """How many ranks the wrong answers name wrongly, on average; 0 where none is wrong."""
+    _, named, right = (part.sum(1) for part in scored.lineages)
+    return _share(weights @ (named - right), weights @ (named > right), 0.0)
 
 
 def _calibration(scored: Scored, weights: Floats) -> Floats:

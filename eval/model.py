@@ -135,10 +135,7 @@ def _clip(name: str, device: torch.device, precision: str) -> Model:
         raise ValueError(f"{name} cannot be opened: {str(error).partition(chr(10))[0]}") from error
     net = net.to(device).eval().requires_grad_(False)
     seeing = _seeing(transform)
-    with torch.no_grad():
-        side = net.visual.image_size
-        side = side if isinstance(side, int) else side[0]
-        dim = net.encode_image(torch.zeros(1, 3, side, side, device=device)).shape[-1]
+    dim = _dim(net.encode_image, seeing, device)
     digest = _digest(net)
     return Model(name, seeing, digest, dim, device, precision, float(net.logit_scale.exp()), *_towers(net, dim), tokenizer)  # fmt: skip
 
@@ -217,9 +214,15 @@ def _backbone(name: str, device: torch.device, precision: str) -> Model:
     except create.UNREADABLE as error:
         raise ValueError(f"{name} cannot be opened: {str(error).partition(chr(10))[0]}") from error
     net = net.to(device).eval().requires_grad_(False)
-    return Model(
-        name, _seeing(transform), _digest(net), int(net.num_features), device, precision, 1.0, net
-    )
+    seeing = _seeing(transform)
+    return Model(name, seeing, _digest(net), _dim(net, seeing, device), device, precision, 1.0, net)
+
+
+def _dim(tower: Any, seeing: Seeing, device: torch.device) -> int:
+    """How many numbers a picture's features have, by trial."""
+    square = torch.from_numpy(seeing.see(Image.new("RGB", (32, 32))).copy())
+    with torch.no_grad():
+        return int(tower(seeing.normalised(square[None].to(device))).shape[-1])
 
 
 def _load(net: torch.nn.Module, file: str, name: str) -> None:

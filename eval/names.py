@@ -7,6 +7,7 @@ column, and `txt_emb_species.json`, N entries `[[kingdom … genus, epithet], co
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,7 +120,7 @@ def _folder_of(place: str) -> Path | None:
 def _row(entry: Any, folder: Path) -> dict[str, Any]:
     try:
         (*upper, epithet), common = entry
-        row = {rank: name or None for rank, name in zip(RANKS, [*upper, epithet], strict=True)}
+        row = {rank: sys.intern(name) or None for rank, name in zip(RANKS, [*upper, epithet], strict=True)}  # fmt: skip
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / NAMES}: {str(entry)[:80]} is not [[seven ranks], common name]") from error  # fmt: skip
     if (

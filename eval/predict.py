@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from eval.names import Names
 
 BATCH = 64
+MAX_CHANCES = 16_000_000  # probabilities that stand at once
 FIELDS = ("picture", "error", "answer", "answer_rank", "answer_probability", "place", "probability", *RANKS, "vernacularName")  # fmt: skip
+
+
+def checked(k: int, rank: str, confidence: float, batch: int) -> None:
+    """Raises ValueError for what cannot be asked."""
+    if rank not in RANKS:
+        raise ValueError(f"rank {rank!r} is unknown; choose of {', '.join(RANKS)}")
+    if k < 1 or batch < 1 or not 0 <= confidence <= 1:
+        raise ValueError("k and batch are whole numbers from 1, confidence lies between 0 and 1")
 
 
 class Predictor:
@@ -46,12 +55,8 @@ class Predictor:
         Pictures are files, their bytes, or PIL images. Probabilities are of all names together, and sum to 1 at a rank.
         Raises ValueError for an unknown rank, k below 1, and a confidence that is no probability.
         """
-        if rank not in RANKS:
-            raise ValueError(f"rank {rank!r} is unknown; choose of {', '.join(RANKS)}")
-        if k < 1 or batch < 1 or not 0 <= confidence <= 1:
-            raise ValueError(
-                "k and batch are whole numbers from 1, confidence lies between 0 and 1"
-            )
+        checked(k, rank, confidence, batch)
+        batch = max(1, min(batch, MAX_CHANCES // len(self.names)))
         waiting: list[Any] = []
         for picture in pictures:
             waiting.append(picture)
@@ -72,7 +77,7 @@ class Predictor:
         if good:
             squares = torch.from_numpy(np.stack([self.model.seeing.see(image) for image in good]))
             vectors = features.unit(self.model.image_features(squares))
-            chances = backoff.softmax(self.model.scale * self.names.scores(vectors))
+            chances = backoff.softmax(np.float32(self.model.scale) * self.names.scores(vectors))
             answers = self._answers(chances, k, rank, confidence)
         for picture, (image, error) in zip(pictures, seen, strict=True):
             name = str(picture) if isinstance(picture, (str, Path)) else ""
@@ -84,7 +89,7 @@ class Predictor:
 
         tree, r = self.names.tree, RANKS.index(rank)
         deep = backoff.deepest(tree, chances, confidence)
-        top, sure = zero_shot.top_of(tree.summed(chances, r), k)
+        top, sure = zero_shot.top_of(tree.sums(chances)[r], k)
         for i in range(len(chances)):
             at = int(deep.rank[i])
             path = tree.paths[at][deep.taxon[i]].split(BETWEEN) if at >= 0 else [""]
@@ -201,8 +206,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from catalog import terminal
 
     try:
-        if args.out and args.out.suffix not in (".csv", ".json"):
-            raise ValueError(f"--out {args.out} must end in .csv or .json")
+        if args.out and (args.out.suffix not in (".csv", ".json") or not args.out.parent.is_dir()):
+            raise ValueError(
+                f"--out {args.out} must end in .csv or .json, in a folder that is there"
+            )
+        checked(args.k, args.rank, args.confidence, args.batch)
         found = files(args.pictures)
         from eval.model import opened
 
@@ -220,18 +228,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         pieces = written(counted(), args.out.suffix[1:] if args.out else "csv")
         if args.out:
-            with args.out.open("w", encoding="utf-8", newline="") as stream:
+            making = args.out.with_name(f".tmp-{args.out.name}")
+            with making.open("w", encoding="utf-8", errors="replace", newline="") as stream:
                 stream.writelines(pieces)
+            making.replace(args.out)
             terminal.tell(f"{args.out}: {n_good:,} of {len(found):,} pictures read, among {len(predictor.names):,} names")  # fmt: skip
         else:
-            for piece in pieces:
-                terminal.tell(piece.rstrip("\n"))
-    except ValueError as error:
-        terminal.error(error)
-        return 2
+            for piece in (
+                pieces
+            ):  # to a file or a pipe as it is; to a terminal so that it can do nothing there
+                sys.stdout.write(terminal.shown(piece) if sys.stdout.isatty() else piece)
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read has read enough
         sys.stdout = None
         return 0
+    except (ValueError, OSError) as error:
+        terminal.error(error)
+        return 2
     return 0 if n_good else 1
 
 

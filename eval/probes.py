@@ -24,9 +24,12 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 
-def probe(taught: Floats, truth: Bools, asked: Floats, *, rate: float, track: str, seed: int, epochs: int = EPOCHS) -> Bools:  # fmt: skip
-    """Answers (m, questions) to yes-or-no questions, learned from features (n, D) and their answers (n, questions)."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def probe(taught: Floats, truth: Bools, asked: Floats, *, rate: float, track: str, seed: int, epochs: int = 0) -> Bools:  # fmt: skip
+    """Answers (m, questions) to yes-or-no questions, learned from features (n, D) and their answers (n, questions).
+
+    `epochs` 0 are EPOCHS.
+    """
+    device, epochs = torch.device("cuda" if torch.cuda.is_available() else "cpu"), epochs or EPOCHS
     x, y, q = (torch.from_numpy(np.array(part, dtype=np.float32)).to(device) for part in (taught, truth, asked))  # fmt: skip
     if track == "compat":
         net = _net(x.shape[1], y.shape[1], seed, device)
@@ -88,29 +91,30 @@ def svm(taught: Floats, truth: Any, asked: Floats, *, track: str, seed: int, wor
     `fixed` a grid of 35 on folds of a seed. Where a class has fewer pictures than folds, as many folds as it has.
     """
     from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
     mean = taught.mean(0)
     x, q = (_unit(part - mean) for part in (taught, asked))
-    scaler = StandardScaler().fit(x)
-    x, q = scaler.transform(x), scaler.transform(q)
     y = np.asarray(truth)
     names, counts = np.unique(y, return_counts=True)
     if len(names) < 2:
         return np.full(len(asked), y[0])
     n_folds = min(SEARCH_FOLDS, int(counts.min()))
+    made = make_pipeline(StandardScaler(), SVC())  # standardised within each fold
     if n_folds < 2:
-        return np.asarray(SVC(C=1.0, kernel="linear").fit(x, y).predict(q))
+        return np.asarray(made.set_params(svc__kernel="linear").fit(x, y).predict(q))
     if track == "compat":
         from scipy.stats import loguniform
 
-        space = {"C": loguniform(1e-3, 1e1), "gamma": loguniform(1e-4, 1e-3), "kernel": ["rbf", "linear", "sigmoid", "poly"]}  # fmt: skip
-        search = RandomizedSearchCV(SVC(), space, n_iter=SEARCH_DRAWS, cv=n_folds, n_jobs=workers or 1, random_state=seed)  # fmt: skip
+        space = {"svc__C": loguniform(1e-3, 1e1), "svc__gamma": loguniform(1e-4, 1e-3),
+                 "svc__kernel": ["rbf", "linear", "sigmoid", "poly"]}  # fmt: skip
+        search = RandomizedSearchCV(made, space, n_iter=SEARCH_DRAWS, cv=n_folds, n_jobs=workers or 1, random_state=seed)  # fmt: skip
     else:
-        grid = [{"kernel": ["linear"], "C": CS}, {"kernel": ["rbf", "sigmoid", "poly"], "C": CS, "gamma": GAMMAS}]  # fmt: skip
+        grid = [{"svc__kernel": ["linear"], "svc__C": CS}, {"svc__kernel": ["rbf", "sigmoid", "poly"], "svc__C": CS, "svc__gamma": GAMMAS}]  # fmt: skip
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-        search = GridSearchCV(SVC(), grid, cv=folds, n_jobs=workers or 1)
+        search = GridSearchCV(made, grid, cv=folds, n_jobs=workers or 1)
     return np.asarray(search.fit(x, y).predict(q))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.benchmarks import GROUPS
+from catalog.benchmarks import MEANS
 from catalog.ranks import RANKS
 from eval import drawings, results
 from eval.listing import Planned
@@ -39,6 +39,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "mean_of_runs": mean, "std_of_runs": spread, "n_runs": n_runs, "chance": outcome.chance,
         "n_examples": len(set(table["example"].to_pylist())),
         "beside": {name: results.value(table, name) for name in outcome.beside}, "notes": list(outcome.notes),
+        "published": dict(outcome.published), "provenance": dict(outcome.provenance),
     }  # fmt: skip
     return {key: _plain(value) for key, value in told.items()}
 
@@ -49,27 +50,21 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def line(outcome: Outcome, told: Mapping[str, Any], plan: Planned) -> str:
+def line(outcome: Outcome, told: Mapping[str, Any]) -> str:
     """One line for a terminal."""
     runs = f", ±{_number(told['std_of_runs'])} over {told['n_runs']} runs" if told["n_runs"] > 1 else ""  # fmt: skip
     chance = f", chance {_number(told['chance'])}" if told["chance"] is not None else ""
     beside = "".join(f"; {name} {_number(value)}" for name, value in told["beside"].items() if ": " not in name)  # fmt: skip
     notes = "".join(f"\n  {note}" for note in outcome.notes)
-    others = plan.published if _compares(outcome) else {}
-    published = "; published: " + ", ".join(f"{who} {value / 100:.3f}" for who, value in others.items()) if others else ""  # fmt: skip
+    published = "; published: " + ", ".join(f"{who} {value / 100:.3f}" for who, value in outcome.published.items()) if outcome.published else ""  # fmt: skip
     return (f"{outcome.model}  {outcome.benchmark}  {outcome.task}, {outcome.track} ({outcome.setting}): "
             f"{outcome.metric} {_number(told['value'])} ({_number(told['low'])} to {_number(told['high'])}){runs}{chance}{beside}{published}{notes}")  # fmt: skip
 
 
-def _compares(outcome: Outcome) -> bool:
-    """True where published figures are of the same task, track and pictures."""
-    return outcome.track == "compat" and outcome.task != "few-shot" and ", without " not in outcome.setting  # fmt: skip
-
-
-def write(out: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, Any]], plans: Sequence[Planned], hits: Mapping[str, pa.Table]) -> Path:  # fmt: skip
+def write(out: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, Any]], plans: Sequence[Planned], hits: Mapping[str, pa.Table], undone: Sequence[str] = ()) -> Path:  # fmt: skip
     """report.md and report.html with their figures, in the folder `out`; returns the latter."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    drawn = drawings.draw(out / "figures", outcomes, told, {plan.examples.name: plan.published for plan in plans})  # fmt: skip
+    drawn = drawings.draw(out / "figures", outcomes, told)  # fmt: skip
     heads = (
         "model",
         "set",
@@ -88,7 +83,7 @@ def write(out: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, An
         parts.append(("How deep answers go (coverage), and how often they are right there (accuracy)", ("model", "set", "setting", "", *RANKS), by_rank))  # fmt: skip
     if paired := _pairs(outcomes):
         parts.append(("Models compared, on the same pictures", ("set", "task", "track", "setting", "figure", "first", "second", "first less second", "95 %"), paired))  # fmt: skip
-    if means := _group_means(told):
+    if means := _means(outcomes, told):
         parts.append(
             ("Means that are published as such", ("model", "of", "value", "published"), means)
         )
@@ -97,7 +92,7 @@ def write(out: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, An
             (name, rule, f"{n:,}") for name, table in hits.items() for rule, n in _counted(table)
         ]
         parts.append(("Pictures that training saw, or what they were taken with", ("set", "rule", "pictures"), seen or [("none", "", "")]))  # fmt: skip
-    notes = [f"{o.benchmark}, {o.task}, {o.track}: {note}" for o in outcomes for note in o.notes]
+    notes = [*(f"not done: {why}" for why in undone), *(f"{o.benchmark}, {o.task}, {o.track}: {note}" for o in outcomes for note in o.notes)]  # fmt: skip
     _markdown(out / "report.md", parts, drawn, notes)
     _html(out / "report.html", parts, drawn, notes, drawings.mistakes(outcomes, plans))
     return out / "report.html"
@@ -129,15 +124,16 @@ def _pairs(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
     return found
 
 
-def _group_means(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def _means(outcomes: Sequence[Outcome], told: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Means over benchmarks that others publish, of models that were judged on all of them, whole."""
     found: list[tuple[str, ...]] = []
-    for name, (members, published) in GROUPS.items():
+    for mean in MEANS:
         for model in dict.fromkeys(one["model"] for one in told):
-            values = [one["value"] for one in told if one["model"] == model and one["benchmark"] in members
-                      and one["task"] == "zero-shot" and one["track"] == "compat" and ", without " not in one["setting"]]  # fmt: skip
-            if len(values) == len(members):
-                others = ", ".join(f"{who} {value / 100:.3f}" for who, value in published.items())
-                found.append((model, name, _number(sum(values) / len(values)), others))
+            values = {o.benchmark: t["value"] for o, t in zip(outcomes, told, strict=True)
+                      if o.model == model and o.is_whole and o.track == "compat" and mean.is_of(o.task, o.setting)}  # fmt: skip
+            if (made := mean.of(values)) is not None:
+                others = ", ".join(f"{who} {value / 100:.3f}" for who, value in mean.published.items())  # fmt: skip
+                found.append((model, mean.name, _number(made), others))
     return found
 
 

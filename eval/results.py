@@ -44,6 +44,11 @@ class Outcome:
     groups: Mapping[str, str] = field(
         default_factory=dict
     )  # by example: pictures that belong together
+    published: Mapping[str, float] = field(
+        default_factory=dict
+    )  # per cent, where it is of the same pictures and protocol
+    is_whole: bool = False  # of all pictures of a declared benchmark, asked as it asks them
+    provenance: Mapping[str, str] = field(default_factory=dict)  # model, pictures and code, exactly
 
     def key(self) -> tuple[str, str, str, str]:
         """What is equal between two models' outcomes of the same judgement."""
@@ -52,7 +57,7 @@ class Outcome:
     def without(self, examples: set[str], setting: str) -> Outcome:
         """The same judgement less some pictures."""
         keep = pa.array([name not in examples for name in self.answers["example"].to_pylist()])
-        return replace(self, answers=self.answers.filter(keep), setting=f"{self.setting}, {setting}")  # fmt: skip
+        return replace(self, answers=self.answers.filter(keep), setting=f"{self.setting}, {setting}", published={}, is_whole=False)  # fmt: skip
 
 
 def answers(rows: Mapping[str, Any]) -> pa.Table:
@@ -63,11 +68,8 @@ def answers(rows: Mapping[str, Any]) -> pa.Table:
 
 
 def value(table: pa.Table, metric: str) -> float:
-    """A figure of a table of answers; NaN where nobody was asked."""
-    if not table.num_rows:
-        return float("nan")
-    scored = Scored(table)
-    return float(METRICS[metric](scored, np.ones((1, table.num_rows)))[0])
+    """A figure of a table of answers, the mean over its runs; NaN where nobody was asked."""
+    return over_runs(table, metric)[0]
 
 
 def interval(table: pa.Table, metric: str, groups: Mapping[str, str] | None = None, seed: int = 0) -> tuple[float, float]:  # fmt: skip
@@ -96,8 +98,8 @@ def difference(one: pa.Table, other: pa.Table, metric: str, groups: Mapping[str,
 
 def _drawn(tables: Sequence[tuple[pa.Table, str]], groups: Mapping[str, str], seed: int, at_once: int = 50) -> list[Floats]:  # fmt: skip
     """Figures of each table under the same N_DRAWS draws of groups of pictures."""
-    scored = [Scored(table) for table, _ in tables]
-    names = scored[0].examples
+    runs = [[Scored(part) for part in _runs(table)] for table, _ in tables]
+    names = np.unique(np.concatenate([one.examples for one in runs[0]]))
     keys, group_of = np.unique([groups.get(name) or name for name in names], return_inverse=True)
     random = np.random.default_rng(seed)
     made: list[list[Floats]] = [[] for _ in tables]
@@ -105,13 +107,24 @@ def _drawn(tables: Sequence[tuple[pa.Table, str]], groups: Mapping[str, str], se
         n = min(at_once, N_DRAWS - start)
         drawn = random.integers(0, len(keys), (n, len(keys)))
         counts = np.stack([np.bincount(row, minlength=len(keys)) for row in drawn]).astype(np.float64)  # fmt: skip
-        for k, (one, (_, metric)) in enumerate(zip(scored, tables, strict=True)):
-            made[k].append(METRICS[metric](one, counts[:, group_of][:, one.example_of]))
+        for k, (its, (_, metric)) in enumerate(zip(runs, tables, strict=True)):
+            at = [group_of[np.searchsorted(names, one.examples)][one.example_of] for one in its]
+            with np.errstate(
+                invalid="ignore", divide="ignore"
+            ):  # a draw without any of a run's pictures
+                made[k].append(np.nanmean([METRICS[metric](one, counts[:, where]) for one, where in zip(its, at, strict=True)], axis=0))  # fmt: skip
     return [np.concatenate(parts) for parts in made]
 
 
 def over_runs(table: pa.Table, metric: str) -> tuple[float, float, int]:
     """Mean and standard deviation (of n, as the original tells it) of a figure over folds or seeds, and their number."""
+    found = [float(METRICS[metric](Scored(part), np.ones((1, part.num_rows)))[0]) for part in _runs(table)]  # fmt: skip
+    if not found or all(v != v for v in found):
+        return float("nan"), float("nan"), len(found)
+    return float(np.nanmean(found)), float(np.nanstd(found)), len(found)
+
+
+def _runs(table: pa.Table) -> list[pa.Table]:
+    """The answers of each fold or seed."""
     runs = table["run"].fill_null(0).to_numpy()
-    found = [value(table.filter(pa.array(runs == run)), metric) for run in np.unique(runs)]
-    return float(np.mean(found)), float(np.std(found)), len(found)
+    return [table.filter(pa.array(runs == run)) for run in np.unique(runs)]

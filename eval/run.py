@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """The command line; returns the exit status: 1 where something that was asked for could not be done."""
     args = parser().parse_args(argv)
     from catalog import terminal
 
@@ -56,11 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         from eval import judge
 
-        judge.judge(args)
+        return 1 if judge.judge(args).undone else 0
     except ValueError as error:
         terminal.error(error)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from training import text
 
 KINDS = ("asis", *text.TYPES)
 N_TOP = 5
+ROWS = 1024  # pictures whose scores stand at once
 _BINOMIAL = re.compile(r"^.*\(([A-Z][a-z]+ [a-z-]{3,})\)$")
 CLEANING: dict[str, Callable[[str], str]] = {  # of labels of one benchmark, on the track `fixed`
     "": lambda label: label,
@@ -42,7 +43,9 @@ Row = Mapping[str, Any]
 
 
 def strings(examples: Examples, kind: str, track: str) -> list[str]:
-    """What each picture's class is called, in one of KINDS; "" where nothing is known.
+    """What each picture's class is called, in one of KINDS; its label where nothing is known.
+
+    On the track `fixed` classes stay apart: where two would be called the same, their labels stand behind.
 
     Raises ValueError for an unknown kind, and for one that needs lineages of a test set without any.
     """
@@ -54,8 +57,13 @@ def strings(examples: Examples, kind: str, track: str) -> list[str]:
     rows = examples.rows()
     if not any(row[rank] for row in rows for rank in RANKS):
         raise ValueError(f"{examples.name} states no ranks, so its labels can only be asked asis, not {kind}")  # fmt: skip
-    said = [_original(row, kind) if track == "compat" else text.words(row, kind, "omit") for row in rows]  # fmt: skip
-    return [words or label for words, label in zip(said, labels, strict=True)]
+    if track == "compat":
+        return [_original(row, kind) or label for row, label in zip(rows, labels, strict=True)]
+    said = [text.words(row, kind, "omit") or label for row, label in zip(rows, labels, strict=True)]
+    of_words: dict[str, set[str]] = {}
+    for words, label in zip(said, labels, strict=True):
+        of_words.setdefault(words, set()).add(label)
+    return [words if len(of_words[words]) == 1 else f"{words} {label}" for words, label in zip(said, labels, strict=True)]  # fmt: skip
 
 
 def cleaned(labels: Sequence[str], how: str) -> list[str]:
@@ -68,6 +76,8 @@ def cleaned(labels: Sequence[str], how: str) -> list[str]:
 def _original(row: Row, kind: str) -> str:
     """As the original's builder: seven fields joined by spaces, empty ones too; without a kingdom the binomial alone."""
     epithet = str(row["species"] or "").removeprefix(f"{row['genus']} ").lower()
+    if row["infraspecificEpithet"]:
+        epithet += f" {str(row['infraspecificEpithet']).lower()}"
     binomial = f"{row['genus'] or ''} {epithet}".strip()
     ranks = " ".join([*(str(row[rank] or "") for rank in RANKS[:-1]), epithet]) if row["kingdom"] else binomial  # fmt: skip
     common = row["vernacularName"]
@@ -117,23 +127,25 @@ def nearest(images: Floats, blocks: Iterable[tuple[int, Floats]], k: int = N_TOP
     `blocks` are columns of one matrix in order, each read once; nothing of the size n × N ever stands. Of equal products
     the first column wins. Fewer than k columns give as many as there are.
     """
-    best = np.full((len(images), 0), -np.inf, dtype=np.float32)
-    where = np.zeros((len(images), 0), dtype=np.int64)
+    n = 0
+    best = np.empty((len(images), k), dtype=np.float32)
+    where = np.empty((len(images), k), dtype=np.int64)
     for first, part in blocks:
-        scores = images @ part
-        n = min(k, best.shape[1] + scores.shape[1])
-        better = np.ones(len(images), dtype=np.bool_)
-        if n == best.shape[1]:  # most later blocks have nothing better for most rows
-            better = scores.max(1) > best[:, -1]
-        top, value = top_of(scores[better], k)
-        both, places = np.concatenate([best[better], value], 1), np.concatenate([where[better], top + first], 1)  # fmt: skip
-        order = np.argsort(-both, axis=1, kind="stable")[:, :n]
-        if n > best.shape[1]:
-            best = np.empty((len(images), n), dtype=np.float32)
-            where = np.empty((len(images), n), dtype=np.int64)
-        best[better] = np.take_along_axis(both, order, 1)
-        where[better] = np.take_along_axis(places, order, 1)
-    return where, best
+        n_now = min(k, n + part.shape[1])
+        for start in range(0, len(images), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(images)))
+            scores = images[rows] @ part
+            if n == n_now == k:  # most later blocks have nothing better for most rows
+                better = scores.max(1) > best[rows, -1]
+                rows, scores = rows[better], scores[better]
+            top, value = top_of(scores, k)
+            both = np.concatenate([best[rows, :n], value], 1)
+            order = np.argsort(-both, axis=1, kind="stable")[:, :n_now]
+            places = np.concatenate([where[rows, :n], top + first], 1)
+            best[rows[:, None], np.arange(n_now)] = np.take_along_axis(both, order, 1)
+            where[rows[:, None], np.arange(n_now)] = np.take_along_axis(places, order, 1)
+        n = n_now
+    return where[:, :n], best[:, :n]
 
 
 def top_of(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -163,7 +175,7 @@ def zero_shot(model: Model, examples: Examples, features: Features, kind: str, t
     keep = np.flatnonzero(features.good)
     truth = np.array([at[said[i]] for i in keep])
     names = classifier(model, classes, asked)
-    where, best = nearest(features.unit()[keep], [(0, np.ascontiguousarray(names.T))])
+    where, best = nearest(features.unit()[keep], columns(names.T))
     hit = where == truth[:, None]
     place = np.where(hit.any(1), hit.argmax(1) + 1, 0)
     examples_of = examples.column("example")

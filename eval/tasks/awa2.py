@@ -44,7 +44,7 @@ def examples(folder: Path) -> Examples:
 def awa2(model: str, asked: Examples, features: Features, track: str, seeds: tuple[int, ...] = SEEDS) -> Iterator[Outcome]:  # fmt: skip
     """One outcome over all seeds."""
     metric = "macro-F1 of two attributes" if track == "compat" else "macro-F1"
-    yield probed(model, asked, features, track, "awa2", RATE, seeds, metric, 0.5)
+    yield probed(model, asked, features, track, "awa2", RATE, seeds, metric, None)
 
 
 def _lines(path: Path) -> list[str]:

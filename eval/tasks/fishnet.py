@@ -57,8 +57,11 @@ def fishnet(model: str, asked: Examples, features: Features, track: str, seeds: 
 
 
 def probed(model: str, asked: Examples, features: Features, track: str, task: str, rate: float, seeds: tuple[int, ...],
-           metric: str, chance: float) -> Outcome:  # fmt: skip
-    """A probe learned from the pictures of the split `train`, asked on those of `test`; labels are texts of 0 and 1."""
+           metric: str, chance: float | None) -> Outcome:  # fmt: skip
+    """A probe learned from the pictures of the split `train`, asked on those of `test`; labels are texts of 0 and 1.
+
+    `chance` None is that of a coin for F1. Raises ValueError where either split has no readable picture.
+    """
     names, labels, split = (
         asked.column("example"),
         asked.column("label"),

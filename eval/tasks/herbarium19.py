@@ -100,6 +100,8 @@ def herbarium19(model: str, asked: Examples, features: Features, track: str, see
     is_new = np.array(asked.column("cluster"))[keep] == "new"
     names = np.array(asked.column("example"))[keep]
     vectors = (features.vectors if track == "compat" else features.unit())[keep]
+    if is_new.all() or not is_new.any():
+        raise ValueError(f"{asked.name} has {int(is_new.sum())} readable pictures of new classes and {int((~is_new).sum())} of known ones; it needs both")  # fmt: skip
     known = sorted(set(labels[~is_new].tolist()))
     classes = [*known, *sorted(set(labels[is_new].tolist()))]
     truth = np.array([classes.index(label) for label in labels.tolist()])
@@ -108,7 +110,7 @@ def herbarium19(model: str, asked: Examples, features: Features, track: str, see
     for seed in seeds:
         old = np.flatnonzero(~is_new)
         has_label = np.zeros(len(keep), dtype=np.bool_)
-        has_label[np.random.default_rng(0).permutation(old)[: round(LABELLED * len(old))]] = True
+        has_label[_labelled(old, truth, track)] = True
         taught = np.where(has_label, truth, -1)
         cluster = k_means(vectors, taught, len(classes), track=track, seed=seed)[~has_label]
         t, new = truth[~has_label], is_new[~has_label]
@@ -122,6 +124,15 @@ def herbarium19(model: str, asked: Examples, features: Features, track: str, see
         rows["correct"] += right.astype(float).tolist()
     notes = tuple(f"{what} classes: {np.mean(shares):.3f}" for what, shares in told.items())
     yield Outcome(model, asked.name, "herbarium19", track, f"{len(classes)} clusters", "cluster accuracy", 1 / len(classes), results.answers(rows), notes)  # fmt: skip
+
+
+def _labelled(old: Ints, truth: Ints, track: str) -> Ints:
+    """The pictures of known classes that have labels: the original's draw, or four fifths of each class, at least one."""
+    if track == "compat":
+        return np.random.RandomState(0).choice(old, size=int(LABELLED * len(old)), replace=False)
+    draw = np.random.default_rng(0)
+    parts = [draw.permutation(old[truth[old] == c]) for c in np.unique(truth[old])]
+    return np.concatenate([part[: max(1, round(LABELLED * len(part)))] for part in parts])
 
 
 def _apart(cluster: Ints, truth: Ints, is_new: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -175,12 +186,14 @@ def k_means(vectors: Floats, taught: Ints, n_clusters: int, *, track: str, seed:
 
 def _start(x: Floats, taught: Ints, n_clusters: int, draw: np.random.Generator) -> Floats:
     centres = np.zeros((n_clusters, x.shape[1]), dtype=np.float32)
-    n_known = int(taught.max(initial=-1)) + 1
-    for label in range(n_known):
+    known = np.unique(
+        taught[taught >= 0]
+    )  # a class whose pictures all lack labels starts as a new one does
+    for label in known:
         centres[label] = x[taught == label].mean(0)
     free = x[taught < 0]
-    far = _nearest(free, centres[:n_known])[1] if n_known else np.ones(len(free), dtype=np.float32)
-    for i in range(n_known, n_clusters):
+    far = _nearest(free, centres[known])[1] if len(known) else np.ones(len(free), dtype=np.float32)
+    for i in np.setdiff1d(np.arange(n_clusters), known):
         weight = far.astype(np.float64)
         total = weight.sum()
         chosen = int(draw.choice(len(free), p=weight / total)) if total > 0 else int(draw.integers(len(free)))  # fmt: skip

@@ -42,6 +42,8 @@ def plantdoc(model: str, asked: Examples, features: Features, track: str) -> Ite
     )
     vectors = features.vectors if track == "compat" else features.unit()  # as the published figures
     taught, test = (np.flatnonzero((split == part) & features.good) for part in ("train", "test"))
+    if not len(taught) or not len(test):
+        raise ValueError(f"{asked.name} has {len(taught)} readable pictures to learn from and {len(test)} to ask; it needs both")  # fmt: skip
     classes, of_test = sorted({labels[i] for i in taught}), sorted({labels[i] for i in test})
     number = {name: i for i, name in enumerate(classes)}
     if track == "compat":
@@ -49,16 +51,19 @@ def plantdoc(model: str, asked: Examples, features: Features, track: str) -> Ite
     else:
         test = np.array([i for i in test if labels[i] in number], dtype=np.int64)
         truth = np.array([number[labels[i]] for i in test])
-    rows: dict[str, list[object]] = {key: [] for key in ("run", "example", "truth", "answer", "correct")}  # fmt: skip
+    rows: dict[str, list[object]] = {key: [] for key in ("run", "example", "truth", "answer", "correct", "score")}  # fmt: skip
     for repeat in range(N_REPEATS):
         draw = random.Random(repeat)
         chosen = [draw.choice([int(i) for i in taught if labels[i] == name]) for name in classes]
-        answer, _ = classify(vectors[chosen], np.arange(len(classes)), vectors[test], len(classes))
+        answer, far = classify(
+            vectors[chosen], np.arange(len(classes)), vectors[test], len(classes)
+        )
         rows["run"] += [repeat] * len(test)
         rows["example"] += [names[i] for i in test]
-        rows["truth"] += [classes[i] if i < len(classes) else "?" for i in truth]
+        rows["truth"] += [labels[i] for i in test]
         rows["answer"] += [classes[i] for i in answer]
+        rows["score"] += (-far).tolist()
         rows["correct"] += (answer == truth).astype(float).tolist()
     only = [name for name in classes if name not in of_test]
     notes = (f"no test picture of: {', '.join(only)}",) if only else ()
-    yield Outcome(model, asked.name, "plantdoc", track, f"{SHOTS}-shot", "accuracy", 1 / len(of_test), results.answers(rows), notes)  # fmt: skip
+    yield Outcome(model, asked.name, "plantdoc", track, f"{SHOTS}-shot", "accuracy", 1 / len(classes), results.answers(rows), notes)  # fmt: skip

@@ -48,12 +48,11 @@ def test_sums_over_the_tree_are_those_of_a_loop():
     ]
     tree = backoff.Tree(rows)
     chances = backoff.softmax(draw.normal(size=(9, 60)))
-    for r in range(len(RANKS)):
+    for r, summed in enumerate(tree.sums(chances)):
         by_path = {}
         for i, row in enumerate(rows):
             key = "|".join(backoff.path(row)[: r + 1])
             by_path[key] = by_path.get(key, 0) + chances[:, i]
-        summed = tree.summed(chances, r)
         assert len(by_path) == len(tree.paths[r])
         for t, path in enumerate(tree.paths[r]):
             assert np.allclose(summed[:, t], by_path[path])

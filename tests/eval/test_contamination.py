@@ -14,32 +14,32 @@ from tests.drawings import photo
 
 
 @pytest.fixture(scope="module")
-def trained(sample):
+def rows(sample):
     """Rows that were trained on, with pictures."""
-    rows = [
+    found = [
         row
         for file in sorted(sample.glob("data/*/*/train-*.parquet"))
         for row in pq.read_table(file).to_pylist()
     ]
-    return [row for row in rows if row["phash"] and row["species"]]
+    return [row for row in found if row["phash"] and row["species"]]
 
 
 @pytest.fixture(scope="module")
-def leaky(trained, tmp_path_factory):
+def leaky(rows, tmp_path_factory):
     """A folder of eight pictures: two copies, two altered a little, one of an observer's same day, three that are new."""
     folder = tmp_path_factory.mktemp("leaky")
     (folder / "images").mkdir()
     lines = ["filepath,class,recordedBy,eventDate"]
     someone = next(
         row
-        for row in trained
+        for row in rows
         if row["recordedBy"] and row["eventDate"] and len(row["eventDate"]) >= 10
     )
     for k in range(8):
         path = folder / "images" / f"{k}.jpg"
         who = day = ""
         if k < 4:
-            path.write_bytes(trained[k]["image"]["bytes"])
+            path.write_bytes(rows[k]["image"]["bytes"])
             if k >= 2:
                 image = Image.open(path)
                 ImageEnhance.Brightness(
@@ -54,26 +54,29 @@ def leaky(trained, tmp_path_factory):
     return folder
 
 
-def test_every_leak_is_found_and_nothing_else(leaky, sample, trained, model, tmp_path):
+def _hits(asked, pictures, against):
+    with contamination.trained(str(against)) as trained:
+        return contamination.hits(asked, pictures, trained).to_pylist()
+
+
+def test_every_leak_is_found_and_nothing_else(leaky, sample, rows, model, tmp_path):
     asked = sets.found(str(leaky))
-    found = contamination.hits(
-        asked, features(model, asked, tmp_path, workers=0).pictures, str(sample)
-    ).to_pylist()
+    found = _hits(asked, features(model, asked, tmp_path, workers=0).pictures, sample)
     near = {row["example"]: row for row in found if row["rule"] == "near_hash"}
     assert set(near) == {f"{k}.jpg" for k in range(4)}
-    assert [near[f"{k}.jpg"]["uuid"] for k in range(4)] == [trained[k]["uuid"] for k in range(4)]
+    assert [near[f"{k}.jpg"]["uuid"] for k in range(4)] == [rows[k]["uuid"] for k in range(4)]
     assert all(near[f"{k}.jpg"]["distance"] <= contamination.MAX_BITS for k in range(4))
     assert {row["example"] for row in found if row["rule"] == "same_observer_day"} == {"4.jpg"}
     assert not {f"{k}.jpg" for k in (5, 6, 7)} & {row["example"] for row in found}
 
 
-def test_bytes_as_fetched_are_found(sample, model, tmp_path, trained):
+def test_bytes_as_fetched_are_found(sample, model, tmp_path, rows):
     asked = sets.found(f"{sample}#test")
     pictures = features(model, asked, tmp_path, workers=0).pictures
-    same = pictures.set_column(2, "md5", [[trained[0]["md5"], *pictures["md5"].to_pylist()[1:]]])
-    found = contamination.hits(asked, same, str(sample)).to_pylist()
+    same = pictures.set_column(2, "md5", [[rows[0]["md5"], *pictures["md5"].to_pylist()[1:]]])
+    found = _hits(asked, same, sample)
     assert [(r["example"], r["uuid"]) for r in found if r["rule"] == "same_bytes"] == [
-        (asked.column("example")[0], trained[0]["uuid"])
+        (asked.column("example")[0], rows[0]["uuid"])
     ]
 
 

@@ -1,6 +1,8 @@
 """Test sets in the forms that people have them, with everything that is wrong with them told."""
 
 import gzip
+import os
+from pathlib import Path
 
 import pytest
 
@@ -89,13 +91,36 @@ def test_a_published_dataset_by_split(sample, model, tmp_path):
     assert vectors.good.all() and vectors.vectors.shape == (3, model.dim)
 
 
-def test_a_path_that_leads_out_of_the_folder_is_not_read(tmp_path, model):
+def test_a_path_that_leads_out_of_the_folder_is_not_read_and_a_linked_folder_is(tmp_path, model):
     _pictures(tmp_path / "in", ["a.jpg"])
-    _pictures(tmp_path, ["secret.jpg"])
-    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    (tmp_path / "in" / "t.csv").write_text(
-        "filepath,class\na.jpg,A\n../secret.jpg,B\nlink.jpg,C\n/etc/passwd,D\n"
-    )
+    _pictures(tmp_path, ["secret.jpg", "elsewhere/b.jpg"])
+    (tmp_path / "in" / "more").symlink_to(tmp_path / "elsewhere")  # large sets lie on other disks
+    lines = [
+        "filepath,class",
+        "a.jpg,A",
+        "../secret.jpg,B",
+        "more/../../secret.jpg,B",
+        f"{tmp_path}/secret.jpg,B",
+        "more/b.jpg,C",
+    ]
+    (tmp_path / "in" / "t.csv").write_text("\n".join(lines) + "\n")
     found = features(model, sets.found(str(tmp_path / "in" / "t.csv")), tmp_path / "out", workers=0)
-    assert found.good.tolist() == [True, False, False, False]
+    assert found.good.tolist() == [True, False, False, False, True]
     assert "out of the folder" in found.pictures["error"][1].as_py()
+
+
+def test_a_file_whose_name_is_no_text_is_left_out(tmp_path):
+    _pictures(tmp_path / "set", ["A/a.jpg"])
+    (Path(os.fsdecode(os.fsencode(tmp_path / "set" / "A") + b"/caf\xe9.jpg"))).write_bytes(b"x")
+    found = sets.found(str(tmp_path / "set"))
+    assert found.column("example") == ["A/a.jpg"] and [why for _, why in found.left_out] == [
+        "name_not_utf8"
+    ]
+
+
+def test_a_damaged_archive_of_a_table_is_told(tmp_path):
+    data = bytearray(gzip.compress(b"filepath,class\na.jpg,A\n" * 400))
+    data[20:40] = bytes(20)
+    (tmp_path / "t.csv.gz").write_bytes(bytes(data))
+    with pytest.raises(ValueError, match="cannot be read as a table"):
+        sets.found(str(tmp_path / "t.csv.gz"))

@@ -1,5 +1,6 @@
 """Features: the model's own, found once, with what cannot be read told."""
 
+import dataclasses
 import hashlib
 
 import imagehash
@@ -81,6 +82,29 @@ def test_what_cannot_be_read_is_told_and_nothing_else_is_lost(pictures, model, t
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="not one of 5 pictures can be read"):
         features(model, sets.found(str(pictures)), tmp_path / "out", workers=0)
+
+
+def test_features_that_are_not_finite_are_errors(pictures, model, tmp_path):
+    class Overflows(torch.nn.Module):
+        def forward(self, images):
+            out = torch.ones(len(images), model.dim)
+            out[0, 3] = float("inf")
+            return out
+
+    broken = dataclasses.replace(model, image_tower=Overflows(), digest="broken")
+    found = features(broken, sets.found(str(pictures)), tmp_path / "out", workers=0)
+    assert found.good.tolist() == [False, True, True, True, True]
+    assert (
+        "--precision fp32" in found.pictures["error"][0].as_py()
+        and np.isfinite(found.vectors).all()
+    )
+
+
+def test_a_backbone_whose_head_widens_gives_what_it_gives(pictures, tmp_path):
+    backbone = models.opened("timm:mobilenetv3_small_050:random")
+    assert features(
+        backbone, sets.found(str(pictures)), tmp_path / "out", workers=0
+    ).vectors.shape == (5, backbone.dim)
 
 
 @pytest.mark.parametrize(("name", "said"), [

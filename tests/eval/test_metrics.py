@@ -60,6 +60,37 @@ def test_lineages_by_hand():
     assert np.isnan(results.value(table.slice(3), "species: accuracy"))
 
 
+def test_a_rank_that_is_not_stated_is_neither_named_nor_right():
+    table = _table(
+        truth=["A|B|||F|G|G a"] * 2, answer=["A|B|||F|G|G a", "A|B|C||F|G|G a"], correct=[1, 0]
+    )
+    assert (
+        results.value(table, "class: coverage") == 0.5
+        and results.value(table, "class: accuracy") == 0
+    )
+    assert results.value(table.slice(0, 1), "net ranks right") == 1
+    assert results.value(table.slice(0, 1), "order: coverage") == 0
+    assert results.value(table.slice(1), "species: accuracy") == 0, (
+        "another class is another lineage"
+    )
+
+
+def test_a_figure_of_several_runs_is_the_mean_of_theirs():
+    table = results.answers(
+        {
+            "run": [0, 0, 1],
+            "example": ["a", "b", "a"],
+            "truth": ["10", "01", "11"],
+            "answer": ["10", "00", "11"],
+            "correct": [1, 0, 1],
+        }
+    )
+    each = [results.value(table.slice(0, 2), "macro-F1"), results.value(table.slice(2), "macro-F1")]
+    assert results.value(table, "macro-F1") == pytest.approx(np.mean(each))
+    low, high = results.interval(table, "macro-F1")
+    assert low <= np.mean(each) <= high
+
+
 def test_confidence_by_hand_and_by_scikit_learn():
     draw = np.random.default_rng(1)
     score = draw.random(300).round(2)

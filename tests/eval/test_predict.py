@@ -233,6 +233,26 @@ def test_the_command_writes_csv_and_json(folder, pictures, tmp_path, capsys):
     )
 
 
+def test_a_file_that_is_there_stays_until_there_is_another(folder, pictures, tmp_path, capsys):
+    (tmp_path / "old.csv").write_text("kept")
+    asked = [
+        str(pictures[0]),
+        "--model",
+        "tiny-vit:random",
+        "--names",
+        str(folder),
+        "--out",
+        str(tmp_path / "old.csv"),
+    ]
+    assert (
+        predict.main([*asked, "--rank", "tribe"]) == 2
+        and (tmp_path / "old.csv").read_text() == "kept"
+    )
+    assert predict.main([*asked[:-1], str(tmp_path / "new" / "x.csv")]) == 2
+    assert "in a folder that is there" in capsys.readouterr().err
+    assert predict.main(asked) == 0 and (tmp_path / "old.csv").read_text().startswith("picture,")
+
+
 @pytest.mark.parametrize(("more", "said"), [
     (["--out", "x.txt"], "must end in .csv or .json"), (["--region", "DE"], "--recorded-in"), (["--list", "nowhere.txt"], "cannot be read"),
     (["--model", "timm:vit_tiny_patch16_224:random"], "no text tower"), (["--names", "nowhere"], "has no names")])  # fmt: skip

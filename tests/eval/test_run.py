@@ -1,5 +1,6 @@
 """The command: everything on miniatures, the report, mistakes of the user; real label files and real pictures."""
 
+import dataclasses
 import json
 import os
 import re
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from catalog.benchmarks import BENCHMARKS, BY_NAME, GROUPS
-from eval import few_shot, listing, results, run
+from catalog.benchmarks import BENCHMARKS, BY_NAME, MEANS
+from eval import few_shot, judge, listing, results, run
 from eval.examples import read
 from eval.tasks import awa2
 from tests.drawings import photo
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def judged(mini, tmp_path_factory):
     """Two models judged on some miniatures; the folder of what came of it, and what was printed."""
     out = tmp_path_factory.mktemp("judged")
-    args = ["tiny-vit:random", "timm:vit_tiny_patch16_224:random", "--data", str(mini), "--out", str(out), "--workers", "1",
+    args = ["tiny-vit:random", "timm:vit_tiny_patch16_224:random", "--data", str(mini), "--out", str(out),
             "--on", "rare-species", "nabirds", "plantdoc"]  # fmt: skip
     done = subprocess.run([sys.executable, "-m", "eval.run", *args], cwd=ROOT, capture_output=True, text=True, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
@@ -137,6 +138,131 @@ def test_pictures_that_cannot_be_used_are_listed(tmp_path, capsys):
     assert len(lines) == 2 and lines[1].startswith("mine,class 1/bad.jpg,")
 
 
+def test_what_turns_out_impossible_is_told_and_the_rest_is_done(tmp_path, capsys):
+    for name in ("good", "bad"):
+        for k in range(6):
+            path = tmp_path / name / f"class {k % 2}" / f"{k}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            photo(k).save(path) if name == "good" else path.write_bytes(b"<html>")
+    args = [
+        "tiny-vit:random",
+        "--on",
+        str(tmp_path / "bad"),
+        str(tmp_path / "good"),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "0",
+        "--shots",
+        "9",
+    ]
+    assert run.main(args) == 1
+    said = capsys.readouterr().out
+    assert "not done: tiny-vit:random on bad: bad: not one of 6 pictures can be read" in said
+    assert "few-shot: no class has more pictures than are learned from; the largest has 3" in said
+    assert run.main([*args, "--tasks", "back-off"]) == 1
+    assert "back-off: the set states no lineages" in capsys.readouterr().out
+    assert run.main(args) == 1
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {one["task"] for one in told} == {"zero-shot"} and told[0]["n_examples"] == 6
+    assert "not done: tiny-vit:random on bad" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_published_figures_stand_beside_whole_benchmarks_asked_their_way(
+    mini, tmp_path, monkeypatch, capsys
+):
+    whole = {
+        name: dataclasses.replace(BY_NAME[name], n_images=48) for name in ("plantdoc", "fungi")
+    }
+    monkeypatch.setattr(listing, "BY_NAME", {**BY_NAME, **whole})
+    args = [
+        "tiny-vit:random",
+        "--data",
+        str(mini),
+        "--out",
+        str(tmp_path),
+        "--workers",
+        "0",
+        "--on",
+        "plantdoc",
+        "fungi",
+        "--tasks",
+        "plantdoc",
+        "zero-shot",
+    ]
+    assert run.main(args) == 0
+    told = {
+        (one["benchmark"], one["track"]): one["published"]
+        for one in json.loads((tmp_path / "metrics.json").read_text())
+    }
+    assert (
+        told["plantdoc", "compat"]["BioCLIP 2"] == 40.4
+        and told["fungi", "compat"]["BioCLIP 2 ViT-L/14"] == 83.8
+    )
+    assert not told["plantdoc", "fixed"] and not told["fungi", "fixed"]
+    assert "published: CLIP ViT-L/14 0.076" in capsys.readouterr().out
+    assert run.main([*args, "--on", "fungi", "--labels", "asis"]) == 0
+    monkeypatch.setattr(
+        listing,
+        "BY_NAME",
+        {**BY_NAME, "rare-species": dataclasses.replace(BY_NAME["rare-species"], n_images=48)},
+    )
+    assert (
+        run.main([*args[:7], "--on", "rare-species", "--tasks", "zero-shot", "--labels", "com"])
+        == 0
+    )
+    assert all(
+        not one["published"] for one in json.loads((tmp_path / "metrics.json").read_text())
+    ), "asked by common names"
+
+
+def test_results_say_what_they_were_computed_from(judged):
+    out, _ = judged
+    one = json.loads((out / "metrics.json").read_text())[0]
+    assert (
+        len(one["provenance"]["weights"]) == 32
+        and one["provenance"]["precision"] == "fp32"
+        and one["provenance"]["torch"]
+    )
+    path = next((out / "predictions").glob("*.parquet"))
+    assert pq.read_schema(path).metadata[b"pictures"]
+
+
+def test_files_of_different_names_are_different_files():
+    names = [
+        "鸟类",
+        "植物",
+        "runs/a/export",
+        "runs-a-export",
+        "x" * 90 + "1",
+        "y" + "x" * 89 + "1",
+        "plain",
+    ]
+    assert (
+        len({judge.file_of(name) for name in names}) == len(names)
+        and judge.file_of("plain") == "plain"
+    )
+
+
+def test_a_name_with_a_dollar_sign_is_drawn(tmp_path):
+    for k in range(4):
+        path = tmp_path / "_cost_$5_and_$x_" / f"class {k % 2}" / f"{k}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo(k).save(path)
+    args = [
+        "tiny-vit:random",
+        "--on",
+        str(tmp_path / "_cost_$5_and_$x_"),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "0",
+        "--tasks",
+        "zero-shot",
+    ]
+    assert run.main(args) == 0 and (tmp_path / "out" / "figures" / "zero-shot-fixed.png").exists()
+
+
 @pytest.mark.parametrize(("args", "said"), [
     ([], "name at least one model"), (["M", "--on", "nowhere"], "neither a file or folder nor a benchmark"), (["M", "--on", "nabird"], "did you mean 'nabirds'"),
     (["M", "--tasks", "zeroshot"], "did you mean 'zero-shot'"), (["M"], "no benchmark is under"), (["M", "--labels", "latin"], "choose of asis"),
@@ -179,44 +305,21 @@ def test_the_list_says_what_to_put_where(tmp_path, mini, capsys):
 
 
 def test_published_means_add_up():
-    ten = (
-        "nabirds",
-        "plankton",
-        "insects",
-        "insects-2",
-        "plantnet",
-        "fungi",
-        "plantvillage",
-        "medicinal-leaf",
-        "rare-species",
-    )
-    camera = GROUPS["camera traps"][1]
-    means = {
-        "CLIP ViT-L/14": 25.5,
-        "SigLIP ViT-L/16": 39.5,
-        "BioTrove-CLIP ViT-B/16": 26.2,
-        "BioCLIP ViT-B/16": 37.6,
-        "BioCLIP 2 ViT-L/14": 55.6,
-    }
-    for model, mean in means.items():
-        assert np.mean(
-            [*(BY_NAME[name].published[model] for name in ten), camera[model]]
+    """The means of the model card are those of its own columns."""
+    camera, ten, _, _, beyond = MEANS
+    for model, mean in ten.published.items():
+        columns = [BY_NAME[name].published[model] for name in ten.members if isinstance(name, str)]
+        assert np.mean([*columns, camera.published[model]]) == pytest.approx(mean, abs=0.06)
+    for model, mean in beyond.published.items():
+        assert beyond.of(
+            {name: BY_NAME[name].published[model] for name in beyond.members}
         ) == pytest.approx(mean, abs=0.06)
-    beyond = {
-        "CLIP ViT-L/14": 42.7,
-        "SigLIP": 45.8,
-        "Supervised-IN21K": 39.6,
-        "DINOv2": 47.3,
-        "BioTrove-CLIP": 41.7,
-        "BioCLIP": 49.0,
-        "BioCLIP 2": 57.5,
-    }
-    for model, mean in beyond.items():
-        found = [
-            BY_NAME[name].published[model]
-            for name in ("fishnet", "newt", "awa2", "herbarium19", "plantdoc")
-        ]
-        assert np.mean(found) == pytest.approx(mean, abs=0.06)
+    assert ten.of({}) is None and len(ten.members) == 10
+    assert (
+        beyond.is_of("newt", "SVM")
+        and not beyond.is_of("zero-shot", "")
+        and not ten.is_of("few-shot", "1-shot")
+    )
 
 
 @pytest.mark.real_data
@@ -279,6 +382,6 @@ def test_real_pictures_give_figures_with_intervals(real_data, tmp_path):
         (one["task"], one["setting"]): one
         for one in json.loads((tmp_path / "metrics.json").read_text())
     }
-    assert told["zero-shot", "asis, 81 templates"]["n_examples"] == 696
+    assert told["zero-shot", "taxon_com, 81 templates"]["n_examples"] == 696
     five = told["few-shot", "5-shot"]
     assert 0.05 < five["low"] < five["value"] < five["high"] and five["n_runs"] == 5

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from eval import listing, probes, results
 from eval.examples import from_rows
@@ -74,17 +75,28 @@ def test_plantdoc_compat_shifts_the_classes_behind_the_one_without_test_pictures
     assert fixed.notes == ("no test picture of: b",)
 
 
-def test_fishnet_probe_compat_leaves_dropout_on_and_asks_for_more_than_half():
+def test_the_probe_of_compat_keeps_dropout_on_and_says_yes_above_a_half(monkeypatch):
     draw = np.random.default_rng(0)
     x = draw.normal(size=(400, 8)).astype(np.float32)
     y = x[:, :3] > 0
     fixed = probes.probe(x, y, x, rate=1e-2, track="fixed", seed=0, epochs=30)
-    compat = probes.probe(x, y, x, rate=1e-2, track="compat", seed=0, epochs=30)
     assert (fixed == y).mean() > 0.95
-    assert (compat == y).mean() < (fixed == y).mean(), (
-        "half its numbers are dropped while it is asked"
+    twice = np.concatenate([x, x])  # the same pictures asked twice
+    compat = probes.probe(x, y, twice, rate=1e-2, track="compat", seed=0, epochs=30)
+    assert (compat[:400] != compat[400:]).any(), (
+        "half its numbers are dropped, by chance, while it is asked"
     )
-    assert compat.sum() < fixed.sum(), "a logit between 0 and 0.5 is a no"
+    both = probes.probe(x, y, twice, rate=1e-2, track="fixed", seed=0, epochs=30)
+    assert (both[:400] == both[400:]).all()
+
+    class Says(torch.nn.Module):  # a logit of 0.3 for every question
+        def forward(self, rows):
+            return torch.full((len(rows), 3), 0.3)
+
+    monkeypatch.setattr(probes, "_net", lambda *_: Says())
+    monkeypatch.setattr(probes, "_epochs", lambda *_: iter([None]))
+    assert not probes.probe(x, y, x, rate=1.0, track="compat", seed=0).any()
+    assert probes.probe(x, y, x, rate=1.0, track="fixed", seed=0).all()
 
 
 def test_fishnet_reads_columns_by_name_else_by_place_and_leaves_out_rows_with_a_trait_unknown(
@@ -180,6 +192,33 @@ def test_k_means_never_gives_nan_where_a_cluster_loses_all_its_pictures(track):
     assert found.shape == (40,) and found.min() >= 0 and found.max() < 8
     if track == "fixed":
         assert len(set(found.tolist())) >= 4, "the rows that differ have clusters of their own"
+
+
+@pytest.mark.parametrize("track", ["compat", "fixed"])
+def test_a_known_class_without_labels_draws_nothing_to_it(track):
+    draw = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 20)
+    x = (np.eye(4)[truth] * 9 + draw.normal(size=(80, 4))).astype(np.float32)
+    taught = np.where(
+        (truth % 2 == 0) & (np.arange(80) % 4 == 0), truth, -1
+    )  # of 0, 1 and 2, class 1 has no label
+    found = herbarium19.k_means(x, taught, 4, track=track, seed=0)
+    assert np.bincount(found, minlength=4).max() < 40 and len(set(found.tolist())) == 4
+
+
+def test_fixed_labels_some_of_every_known_class():
+    truth = np.repeat(np.arange(5), [1, 2, 3, 40, 50])
+    chosen = herbarium19._labelled(np.arange(96), truth, "fixed")
+    assert (
+        set(truth[chosen]) == set(range(5))
+        and len(set(chosen.tolist())) == len(chosen) == 1 + 2 + 2 + 32 + 40
+    )
+    old = np.arange(10, 106)
+    np.random.seed(0)
+    theirs = np.random.choice(
+        len(old), size=int(0.8 * len(old)), replace=False
+    )  # the original's draw
+    assert herbarium19._labelled(old, truth, "compat").tolist() == old[theirs].tolist()
 
 
 def test_clusters_are_matched_apart_in_compat_and_at_once_in_fixed():

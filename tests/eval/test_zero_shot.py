@@ -52,6 +52,37 @@ def test_compat_names_are_those_of_the_original_and_fixed_ones_are_mended(tmp_pa
     assert zero_shot.strings(asked, "asis", "compat") == ["x", "y"]
 
 
+def test_a_subspecies_stands_behind_its_species(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "filepath,kingdom,genus,species,subspecies\na.jpg,animalia,canis,lupus,dingo\nb.jpg,animalia,canis,lupus,Arctos\n"
+    )
+    (tmp_path / "a.jpg").write_bytes(b"")
+    asked = sets.from_table(tmp_path / "t.csv")
+    assert zero_shot.strings(asked, "taxon", "compat") == [
+        "Animalia     Canis lupus dingo",
+        "Animalia     Canis lupus arctos",
+    ]
+    assert zero_shot.strings(asked, "sci", "compat") == ["Canis lupus dingo", "Canis lupus arctos"]
+    assert len(set(zero_shot.strings(asked, "taxon", "fixed"))) == 2
+
+
+def test_classes_that_share_a_lineage_stay_apart(tmp_path):
+    rows = ["file,scientific_name,order,family", "a.jpg,Parus major,Passeriformes,Paridae", "b.jpg,Poecile palustris,Passeriformes,Paridae"]  # fmt: skip
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "a.jpg").write_bytes(b"")
+    asked = sets.from_table(tmp_path / "t.csv")
+    assert asked.column("genus") == ["Parus", "Poecile"] and asked.kind == "taxon_com"
+    assert zero_shot.strings(asked, "taxon", "fixed") == [
+        "Passeriformes Paridae Parus major",
+        "Passeriformes Paridae Poecile palustris",
+    ]
+    (tmp_path / "t.csv").write_text("file,label,family\na.jpg,male,Paridae\nb.jpg,female,Paridae\n")
+    assert zero_shot.strings(sets.from_table(tmp_path / "t.csv"), "taxon", "fixed") == [
+        "Paridae male",
+        "Paridae female",
+    ]
+
+
 def test_labels_are_cleaned_by_rule_and_never_merged():
     assert zero_shot.cleaned(["Emiliania_huxleyi", "Tomato___Late_blight"], "") == [
         "Emiliania huxleyi",
