@@ -15,17 +15,18 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.ranks import RANKS
+from eval.sources import Files, Picked, Shards, Source
 from training import text
-from training.reading import Published, Rows
+from training.reading import Published
 
 CONTEXT = (
     "recordedBy",
@@ -46,12 +47,6 @@ NAMES = ("scientificName", "scientific_name")
 BINOMIAL = re.compile(r"(([A-Z][a-z-]+) [a-z][a-z-]+)(?: [a-z-]+)?$")
 SPELLINGS = {"cls": "class", "common_name": "vernacularName", "subspecies": "infraspecificEpithet",
              "deployment_id": "deploymentID", "observer": "recordedBy", "date": "eventDate"}  # fmt: skip
-
-
-class Source(Protocol):
-    """Where the bytes of pictures are; goes to the workers that decode them."""
-
-    def image(self, at: int) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -96,29 +91,6 @@ def found(place: str, *, images: Path | None = None) -> Examples:
             return from_table(next(p for p in (path / "metadata.csv", path / "metadata.csv.gz") if p.is_file()), images=images)  # fmt: skip
         return from_folders(path)
     return from_dataset(name, split or "test")
-
-
-class Files:
-    """Pictures that are files under one folder."""
-
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        self._root, self._names = root.resolve(), list(names)
-
-    def image(self, at: int) -> bytes:
-        """The bytes of a file. Raises OSError where it is not there, or lies outside the folder."""
-        name = PurePosixPath(self._names[at])
-        if name.is_absolute() or ".." in name.parts:
-            raise OSError("its path leads out of the folder of pictures")
-        return (self._root / name).read_bytes()
-
-    def stamps(self) -> Iterator[str]:
-        """Name, size and time of every file: what tells that nothing changed."""
-        for name in self._names:
-            try:
-                stat = (self._root / name).stat()
-                yield f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}"
-            except OSError:
-                yield f"{name}\tabsent"
 
 
 def from_folders(root: Path, *, name: str = "") -> Examples:
@@ -243,23 +215,6 @@ def _is_text(name: str) -> bool:
     return True
 
 
-class Shards:
-    """Pictures in the files of a published dataset; `groups` and `rows` say where each lies."""
-
-    def __init__(self, place: Published, groups: Sequence[int], rows: Sequence[int]) -> None:
-        self._place, self._groups, self._rows = place, list(groups), list(rows)
-        self._kept: tuple[int, Rows] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}
-
-    def image(self, at: int) -> bytes:
-        """The bytes of a picture. Raises OSError where its file cannot be read."""
-        if self._kept is None or self._kept[0] != self._groups[at]:
-            self._kept = (self._groups[at], self._place.read(self._groups[at]))
-        return self._kept[1].image(self._rows[at])
-
-
 def from_dataset(where: str, split: str = "test") -> Examples:
     """A split of a published dataset; pictures whose species is not known are left out.
 
@@ -299,14 +254,3 @@ def subset(examples: Examples, keep: Sequence[int]) -> Examples:
     table = examples.table.take(pa.array(list(keep), pa.int64()))
     digest = hashlib.sha256(f"{examples.digest}{list(keep)}".encode()).hexdigest()
     return replace(examples, table=table, source=Picked(examples.source, keep), digest=digest)
-
-
-class Picked:
-    """Some pictures of another source."""
-
-    def __init__(self, source: Source, keep: Sequence[int]) -> None:
-        self._source, self._keep = source, list(keep)
-
-    def image(self, at: int) -> bytes:
-        """The bytes of a picture."""
-        return self._source.image(self._keep[at])

@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from catalog import artifact, phash, pixels, terminal
 from catalog.processes import Spawning
-from eval.examples import Examples, Source
+from eval.examples import Examples
 from eval.model import Model, Seeing
+from eval.sources import Source
 
 VERSION = 1
 BATCH, FEW = 256, 1000

@@ -1,4 +1,4 @@
-"""SimpleShot: the answers of a plain loop and of scikit-learn, splits that can be published, memory that stays small."""
+"""SimpleShot: the answers of a plain loop and of scikit-learn, and splits that can be published."""
 
 import random
 
