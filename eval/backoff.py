@@ -107,14 +107,14 @@ def softmax(scores: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(made)
 
 
-def deepest(tree: Tree, species: NDArray[Any], threshold: float = THRESHOLD) -> Answer:
-    """The deepest taxon of each picture whose probability reaches the threshold, of probabilities of species (n, C).
+def deepest(tree: Tree, sums: Sequence[NDArray[Any]], threshold: float = THRESHOLD) -> Answer:
+    """The deepest taxon of each picture whose probability reaches the threshold, of what `Tree.sums` gives.
 
     At a rank that its lineage does not state a taxon is no answer, only a step to what is below.
     """
-    n = len(species)
+    n = len(sums[0])
     rank, taxon, sure = np.full(n, -1), np.full(n, -1), np.zeros(n)
-    for r, summed in enumerate(tree.sums(species)):
+    for r, summed in enumerate(sums):
         best = summed.argmax(1)
         value = summed[np.arange(n), best]
         goes = (value >= threshold) & tree.is_named[r][best]
@@ -176,7 +176,7 @@ def _asked(model: Model, images: NDArray[np.float32], words: NDArray[np.float32]
     n = max(1, AT_ONCE // len(words))
     for start in range(0, len(images), n):
         chances = softmax(model.scale * (images[start : start + n] @ words.T).astype(np.float64))
-        found = deepest(tree, chances, threshold)
+        found = deepest(tree, tree.sums(chances), threshold)
         deep[0].extend("" if r < 0 else tree.paths[r][t] for r, t in zip(found.rank, found.taxon, strict=True))  # fmt: skip
         deep[1].extend(found.probability.tolist())
         best = chances.argmax(1)

@@ -35,7 +35,7 @@ where species is not null and upper(countryCode) in (select unnest($countries)) 
 
 @dataclass(frozen=True)
 class Names:
-    """N taxa and their vectors: `rows` with ranks and common name, `matrix` (D, all), `columns` (N,) the rows' place in it."""
+    """N taxa and their vectors: `rows` with ranks and common name, `matrix` (D, all), `columns` (N,) the rows' places in it, rising."""
 
     rows: list[dict[str, Any]]
     matrix: NDArray[Any]
@@ -49,14 +49,13 @@ class Names:
         """Their lineages."""
         return Tree(self.rows)
 
-    def scores(self, images: NDArray[np.float32], at_once: int = 65_536) -> NDArray[np.float32]:
+    def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cosines of pictures' unit vectors (n, D) with every name, (n, N); the matrix is read in blocks, in its order."""
         made = np.empty((len(images), len(self)), dtype=np.float32)
-        for start in range(0, len(self), at_once):
-            chosen = self.columns[start : start + at_once]
-            whole = chosen[-1] - chosen[0] + 1 == len(chosen)
-            part = slice(chosen[0], chosen[-1] + 1) if whole else chosen
-            made[:, start : start + at_once] = images @ zero_shot.block(self.matrix, part)
+        for first, block in zero_shot.columns(self.matrix):
+            low, high = np.searchsorted(self.columns, (first, first + block.shape[1]))
+            if low < high:
+                made[:, low:high] = images @ block[:, self.columns[low:high] - first]
         return made
 
     def only(self, keep: Callable[[Mapping[str, Any]], bool], why: str) -> Names:

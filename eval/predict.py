@@ -88,8 +88,9 @@ class Predictor:
         from eval.metrics import BETWEEN
 
         tree, r = self.names.tree, RANKS.index(rank)
-        deep = backoff.deepest(tree, chances, confidence)
-        top, sure = zero_shot.top_of(tree.sums(chances)[r], k)
+        sums = tree.sums(chances)
+        deep = backoff.deepest(tree, sums, confidence)
+        top, sure = zero_shot.top_of(sums[r], k)
         for i in range(len(chances)):
             at = int(deep.rank[i])
             path = tree.paths[at][deep.taxon[i]].split(BETWEEN) if at >= 0 else [""]

@@ -8,7 +8,8 @@
 MODEL is anything that open_clip opens (local-dir:, hf-hub:, ARCHITECTURE:TAG, ARCHITECTURE:random, a training run) or
 timm:NAME, a vision backbone. Without --on, every benchmark that is under --data. What comes of it goes to --out: a report
 (report.html, report.md), the figures (metrics.json), every answer (predictions/), the pictures that few-shot learned from
-(splits/) and those that could not be used (left_out.csv). Features are kept there too, and found once.
+(splits/) and those that could not be used (left_out.csv). Features are kept there too, and found once. The exit status is
+1 where something could not be done (a set without a readable picture): the rest is done, and says so.
 """
 
 from __future__ import annotations

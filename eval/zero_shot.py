@@ -13,6 +13,7 @@ import collections
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,15 +111,24 @@ def _classifier(model: Model, words: tuple[str, ...], templates: tuple[Callable[
 def columns(matrix: NDArray[Any], at_once: int = 8192) -> Iterator[tuple[int, Floats]]:
     """A text matrix (D, N), on disk or not, in blocks (D, n) with the number of their first column."""
     for start in range(0, matrix.shape[1], at_once):
-        yield start, block(matrix, slice(start, start + at_once))
+        yield start, _block(matrix, start, min(start + at_once, matrix.shape[1]))
 
 
-def block(matrix: NDArray[Any], part: Any) -> Floats:
-    """Some columns of a matrix, read anew where it lies on disk: what was read of it does not stay in memory."""
-    if isinstance(matrix, np.memmap) and matrix.filename is not None:
-        order: Any = "F" if matrix.flags.f_contiguous else "C"
-        matrix = np.memmap(matrix.filename, matrix.dtype, "r", matrix.offset, matrix.shape, order)
-    return np.ascontiguousarray(matrix[:, part], dtype=np.float32)
+def _block(matrix: NDArray[Any], start: int, stop: int) -> Floats:
+    """Some columns of a matrix. Of one on disk they are read, not mapped: a kernel may map megabytes around each row."""
+    if (
+        not isinstance(matrix, np.memmap)
+        or matrix.filename is None
+        or not matrix.flags.c_contiguous
+    ):
+        return np.ascontiguousarray(matrix[:, start:stop], dtype=np.float32)
+    made = np.empty((len(matrix), stop - start), dtype=matrix.dtype)
+    with Path(matrix.filename).open("rb", buffering=0) as stream:
+        for row, out in enumerate(made):
+            stream.seek(matrix.offset + (row * matrix.shape[1] + start) * matrix.itemsize)
+            if stream.readinto(out.data.cast("B")) != out.nbytes:
+                raise OSError(f"{matrix.filename} ends before its matrix does")
+    return np.asarray(made, dtype=np.float32)
 
 
 def nearest(images: Floats, blocks: Iterable[tuple[int, Floats]], k: int = N_TOP) -> tuple[NDArray[np.int64], Floats]:  # fmt: skip

@@ -155,8 +155,9 @@ def _predict(folder: Path) -> Callable[[], Any]:
         n, found = max(1, MAX_CHANCES // len(known)), []
         for start in range(0, len(images), n):
             chances = backoff.softmax(np.float32(50) * known.scores(images[start : start + n]))
-            backoff.deepest(known.tree, chances)
-            found += zero_shot.top_of(known.tree.sums(chances)[-1], 5)[0][:, 0].tolist()
+            sums = known.tree.sums(chances)
+            backoff.deepest(known.tree, sums)
+            found += zero_shot.top_of(sums[-1], 5)[0][:, 0].tolist()
         return found
 
     return asked

@@ -20,7 +20,7 @@ ROWS = [dict(zip(RANKS, names, strict=True)) for names in (
     ([0.4, 0.3, 0.2, 0.1], "family", "Felidae"), ([0.1, 0.1, 0.1, 0.7], "species", "Pinus sylvestris")])  # fmt: skip
 def test_the_deepest_sure_taxon_by_hand(chances, rank, name):
     tree = backoff.Tree(ROWS)
-    found = backoff.deepest(tree, np.array([chances]), 0.6)
+    found = backoff.deepest(tree, tree.sums(np.array([chances])), 0.6)
     assert RANKS[found.rank[0]] == rank
     assert tree.paths[found.rank[0]][found.taxon[0]].split("|")[-1] == name
 
@@ -30,13 +30,11 @@ def test_a_rank_that_is_not_stated_is_no_answer():
         {"kingdom": "Plantae", "species": "Aus bus"},
         {"kingdom": "Plantae", "species": "Cus dus"},
     ]
-    found = backoff.deepest(backoff.Tree(rows), np.array([[0.55, 0.45]]), 0.6)
+    tree = backoff.Tree(rows)
+    found = backoff.deepest(tree, tree.sums(np.array([[0.55, 0.45]])), 0.6)
     assert RANKS[found.rank[0]] == "kingdom"
-    nothing = backoff.deepest(
-        backoff.Tree([{"species": "Aus bus"}, {"species": "Cus dus"}]),
-        np.array([[0.55, 0.45]]),
-        0.6,
-    )
+    tree = backoff.Tree([{"species": "Aus bus"}, {"species": "Cus dus"}])
+    nothing = backoff.deepest(tree, tree.sums(np.array([[0.55, 0.45]])), 0.6)
     assert nothing.rank.tolist() == [-1]
 
 

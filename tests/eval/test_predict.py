@@ -96,7 +96,7 @@ def test_names_can_be_restricted(model, folder, sample):
     assert len(names.in_clade(whole, "family=Felidae")) == 3
     cats = names.in_clade(whole, "family=Felidae")
     draw = np.random.default_rng(1).normal(size=(4, model.dim)).astype(np.float32)
-    assert np.allclose(cats.scores(draw, at_once=2), whole.scores(draw)[:, 1:4])
+    assert np.allclose(cats.scores(draw), whole.scores(draw)[:, 1:4])
     mixed, unknown = names.listed(
         whole, ["bobcat", "Parus major", "Nessiteras rhombopteryx", "bobcat", ""], model
     )

@@ -25,11 +25,16 @@ def test_the_classifier_is_open_clips_own(model):
 
 
 @pytest.mark.parametrize("k", [1, 5, 40])
-def test_a_streamed_matrix_gives_what_a_whole_one_gives(k):
+def test_a_streamed_matrix_gives_what_a_whole_one_gives(k, tmp_path):
     draw = np.random.default_rng(k)
     images = draw.integers(-3, 4, (60, 6)).astype(np.float32)  # whole numbers: ties are many
     matrix = draw.integers(-3, 4, (6, 37)).astype(np.float32)
     where, best = zero_shot.nearest(images, zero_shot.columns(matrix, at_once=5), k)
+    np.save(tmp_path / "m.npy", matrix)
+    on_disk = np.load(tmp_path / "m.npy", mmap_mode="r")
+    assert np.array_equal(
+        zero_shot.nearest(images, zero_shot.columns(on_disk, at_once=5), k)[0], where
+    )
     scores = images @ matrix
     wanted = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     assert where.tolist() == wanted.tolist()

@@ -164,12 +164,19 @@ def test_a_model_goes_to_the_hub_and_pybioclip_scores_with_it(exported, pictures
             [sys.executable, "-c", ASK, json.dumps([str(p) for p in pictures])], **run
         )
         assert asked.returncode == 0, asked.stderr[-3000:]
+        for args in (["eval.predict", *map(str, pictures), "--model", "hf-hub:org/model", "--names", "org/tree", "--out", str(tmp_path / "o.json")],
+                     ["eval.run", "hf-hub:org/model", "--on", "org/tree#test", "--tasks", "zero-shot", "--labels", "sci", "--out", str(tmp_path)]):  # fmt: skip
+            done = subprocess.run([sys.executable, "-m", *args], **run)
+            assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads((tmp_path / "metrics.json").read_text())
+    assert {(one["model"], one["benchmark"]) for one in told} == {("hf-hub:org/model", "tree#test")}
+    said = [one["taxa"][0]["species"] for one in json.loads((tmp_path / "o.json").read_text())]
     found, custom = json.loads(asked.stdout.splitlines()[-1])
     assert {row["classification"] for row in custom} == {"Puma concolor", "Quercus robur"}
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{exported}")
     names = json.loads((exported / "embeddings" / "txt_emb_species.json").read_text())
     matrix = torch.from_numpy(np.load(exported / "embeddings" / "txt_emb_species.npy"))
-    for path in pictures:
+    for path, species in zip(pictures, said, strict=True):
         with torch.no_grad():
             image = model.eval().encode_image(
                 preprocess(Image.open(path).convert("RGB"))[None], normalize=True
@@ -177,6 +184,9 @@ def test_a_model_goes_to_the_hub_and_pybioclip_scores_with_it(exported, pictures
             scores = (model.logit_scale.exp() * image @ matrix).softmax(-1)[0]
         best = [row["species"] for row in found if row["file_name"] == str(path)]
         top = scores.topk(8).indices.tolist()
+        assert species == f"{names[top[0]][0][5]} {names[top[0]][0][6]}", (
+            "eval.predict sees as the model's own preprocessing"
+        )
         assert best[0] in [f"{names[i][0][5]} {names[i][0][6]}" for i in top[:3]], (
             "but for how the picture is made small"
         )
