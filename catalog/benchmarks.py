@@ -165,3 +165,19 @@ MEANS = (
     Mean("beyond species", "", "", ("fishnet", "newt", "awa2", "herbarium19", "plantdoc"),
          dict(zip(VISION, (42.7, 45.8, 39.6, 47.3, 41.7, 49.0, 57.5), strict=True))),
 )  # fmt: skip
+
+
+def listing(data: Path) -> str:
+    """Every benchmark, for people."""
+    lines = []
+    for b in BENCHMARKS:
+        there = "there" if not b.missing(data) else "not there"
+        lines.append(f"{b.name}  {b.title}: {', '.join(b.tasks)}; {b.n_images:,} pictures, {b.n_classes:,} classes, "
+                     f"chance {100 * b.chance:.2g} %; {there}")  # fmt: skip
+        if figures := ", ".join(f"{model} {value:g}" for model, value in b.published.items()):
+            lines.append(f"  {b.metric}, %: {figures} ({b.source})")
+        lines.append(f"  licence: {b.licence}")
+        lines += [f"  needs {line}" for line in b.missing(data)]
+        if b.missing(data):
+            lines.append(f"  how: {b.get}")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Benchmarks and test sets by name: what there is, what is missing, and what one reads as."""
+"""Test sets by name or place, and the tasks that are measured on each."""
 
 from __future__ import annotations
 
@@ -67,19 +67,3 @@ def read(name: str, data: Path) -> Examples:
     path = next(p for p in (folder / "metadata.csv", folder / "metadata.csv.gz") if p.is_file())
     found = sets.from_table(path, images=folder / "images", name=name)
     return replace(found, kind=benchmark.kind, cleaning=benchmark.cleaning)
-
-
-def listing(data: Path) -> str:
-    """Every benchmark, for people."""
-    lines = []
-    for b in BENCHMARKS:
-        there = "there" if not b.missing(data) else "not there"
-        lines.append(f"{b.name}  {b.title}: {', '.join(b.tasks)}; {b.n_images:,} pictures, {b.n_classes:,} classes, "
-                     f"chance {100 * b.chance:.2g} %; {there}")  # fmt: skip
-        if figures := ", ".join(f"{model} {value:g}" for model, value in b.published.items()):
-            lines.append(f"  {b.metric}, %: {figures} ({b.source})")
-        lines.append(f"  licence: {b.licence}")
-        lines += [f"  needs {line}" for line in b.missing(data)]
-        if b.missing(data):
-            lines.append(f"  how: {b.get}")
-    return "\n".join(lines)

@@ -240,6 +240,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             ):  # to a file or a pipe as it is; to a terminal so that it can do nothing there
                 sys.stdout.write(terminal.shown(piece) if sys.stdout.isatty() else piece)
             sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        terminal.error(f"{error.name} is not installed: pip install -c constraints.txt -e '.[eval]'")  # fmt: skip
+        return 2
     except BrokenPipeError:  # whoever read has read enough
         sys.stdout = None
         return 0

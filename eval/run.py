@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.benchmarks import TASKS
+from catalog.benchmarks import TASKS, listing
 
 DATA, OUT = Path("treeoflife-data/benchmarks"), Path("treeoflife-data/eval")
 
@@ -51,13 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         if args.list:
-            from eval import listing
-
-            terminal.tell(listing.listing(args.data))
+            terminal.tell(listing(args.data))
             return 0
         from eval import judge
 
         return 1 if judge.judge(args).undone else 0
+    except ModuleNotFoundError as error:
+        terminal.error(f"{error.name} is not installed: pip install -c constraints.txt -e '.[eval]'")  # fmt: skip
+        return 2
     except ValueError as error:
         terminal.error(error)
         return 2

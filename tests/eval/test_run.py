@@ -1,6 +1,9 @@
 """The command: mistakes of the user told at once, what turns out impossible told later; real pictures."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +119,17 @@ def test_real_pictures_give_figures_with_intervals(real_data, tmp_path):
     assert told["zero-shot", "taxon_com, 81 templates"]["n_examples"] == 696
     five = told["few-shot", "5-shot"]
     assert 0.05 < five["low"] < five["value"] < five["high"] and five["n_runs"] == 5
+
+
+def test_without_the_extra_it_lists_benchmarks_and_says_what_to_install():
+    code = ("import sys; sys.modules['torch'] = None\n"
+            "from eval import run\nassert run.main(['--list']) == 0\nsys.exit(run.main(['M', '--on', 'x']))")  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "NABirds" in done.stdout
+    assert "torch is not installed: pip install -c constraints.txt -e '.[eval]'" in done.stderr
