@@ -16,7 +16,7 @@ import io
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.ranks import RANKS
-from eval.sources import Files, Picked, Shards, Source
+from eval.sources import Files, Shards, Source
 from training import text
 from training.reading import Published
 
@@ -247,10 +247,3 @@ def from_dataset(where: str, split: str = "test") -> Examples:
 
 def _said(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def subset(examples: Examples, keep: Sequence[int]) -> Examples:
-    """Some of the pictures, in the order of `keep`."""
-    table = examples.table.take(pa.array(list(keep), pa.int64()))
-    digest = hashlib.sha256(f"{examples.digest}{list(keep)}".encode()).hexdigest()
-    return replace(examples, table=table, source=Picked(examples.source, keep), digest=digest)

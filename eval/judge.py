@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import csv
 import hashlib
 import importlib.metadata
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import terminal
+from catalog.benchmarks import Benchmark
 from catalog.ranks import RANKS
 from eval import backoff, contamination, few_shot, listing, report, zero_shot
 from eval.examples import Examples
@@ -43,7 +45,7 @@ class Made:
 
     outcomes: list[Outcome] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
-    left_out: list[tuple[str, str, str]] = field(default_factory=list)  # set, picture, reason
+    left_out: dict[tuple[str, str, str], None] = field(default_factory=dict)  # set, picture, reason
     undone: list[str] = field(default_factory=list)  # what was to be done and could not be, and why
     hits: dict[str, pa.Table] = field(default_factory=dict)
 
@@ -117,9 +119,13 @@ def _ask(plan: Planned, model: Model, args: argparse.Namespace, given: few_shot.
     asked = plan.examples
     if not args.precision and set(plan.tasks) & set(UNCAST):
         model = replace(model, precision="fp32")
+    made.left_out.update(dict.fromkeys((asked.name, *row) for row in asked.left_out))
     found = features(model, asked, args.out, workers=args.workers, batch=args.batch)
-    if not any(name == asked.name for name, _, _ in made.left_out):
-        made.left_out += _left_out(asked, found)
+    unread = ((row["example"], row["error"]) for row in found.pictures.to_pylist() if row["error"] is not None)  # fmt: skip
+    made.left_out.update(dict.fromkeys((asked.name, *row) for row in unread))
+    if plan.benchmark and not _is_whole(plan.benchmark, found):
+        terminal.tell(f"{asked.name}: {int(found.good.sum()):,} pictures can be used; the benchmark has {plan.benchmark.n_images:,}: "
+                      "figures of others do not compare")  # fmt: skip
     if trained and asked.name not in made.hits:
         made.hits[asked.name] = contamination.hits(asked, found.pictures, trained)
     groups = {e: g for e, g in zip(asked.column("example"), asked.column("group_id"), strict=True) if g}  # fmt: skip
@@ -171,7 +177,7 @@ def _task(task: str, model: Model, asked: Examples, found: Features, args: argpa
 def _why_nothing(task: str, asked: Examples, args: argparse.Namespace) -> str:
     if task == "back-off":
         return "it has no track compat" if args.track == "compat" else "the set states no lineages to back off to"  # fmt: skip
-    most = max((asked.column("label").count(name) for name in set(asked.column("label"))), default=0)  # fmt: skip
+    most = max(collections.Counter(asked.column("label")).values())
     return f"no class has more pictures than are learned from; the largest has {most}"
 
 
@@ -183,12 +189,17 @@ def _undone(made: Made, why: str) -> None:
 def _compared(outcome: Outcome, plan: Planned, found: Features) -> Outcome:
     """With what others published, where it is of the same pictures, asked in the same way."""
     benchmark = plan.benchmark
-    if benchmark is None or outcome.track != "compat" or abs(int(found.good.sum()) / benchmark.n_images - 1) > 0.01:  # fmt: skip
+    if benchmark is None or outcome.track != "compat" or not _is_whole(benchmark, found):
         return outcome
     if outcome.task == "zero-shot" and not outcome.setting.startswith(f"{benchmark.kind}, 81 "):
         return outcome
     is_published = outcome.task in ("zero-shot", *listing.READERS)
     return replace(outcome, is_whole=True, published=benchmark.published if is_published else {})
+
+
+def _is_whole(benchmark: Benchmark, found: Features) -> bool:
+    """True where all but a hundredth of a benchmark's pictures were read."""
+    return abs(int(found.good.sum()) / benchmark.n_images - 1) <= 0.01
 
 
 def _less(outcome: Outcome, found: pa.Table) -> Iterator[Outcome]:
@@ -209,11 +220,6 @@ def _provenance(model: Model, asked: Examples) -> dict[str, str]:
             "pictures": asked.digest, **versions}  # fmt: skip
 
 
-def _left_out(asked: Examples, found: Features) -> list[tuple[str, str, str]]:
-    unread = [(row["example"], row["error"]) for row in found.pictures.to_pylist() if row["error"] is not None]  # fmt: skip
-    return [(asked.name, example, why) for example, why in (*asked.left_out, *unread)]
-
-
 def _tell_left_out(plan: Planned, made: Made) -> None:
     asked = plan.examples
     own = [why for name, _, why in made.left_out if name == asked.name]
@@ -225,8 +231,6 @@ def _tell_left_out(plan: Planned, made: Made) -> None:
         unknown = {label for label, row in zip(asked.column("label"), rows, strict=True) if not any(row.values())}  # fmt: skip
         if unknown:
             terminal.tell(f"{asked.name}: {len(unknown):,} classes have no lineage and are asked by their label alone, such as {min(unknown)}")  # fmt: skip
-    if plan.benchmark and (n := len(asked)) != plan.benchmark.n_images:
-        terminal.tell(f"{asked.name}: {n:,} pictures; the benchmark has {plan.benchmark.n_images:,}: figures of others do not compare")  # fmt: skip
 
 
 def _write_splits(args: argparse.Namespace, asked: Examples, found: Features) -> None:

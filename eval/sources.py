@@ -53,14 +53,3 @@ class Shards:
         if self._kept is None or self._kept[0] != self._groups[at]:
             self._kept = (self._groups[at], self._place.read(self._groups[at]))
         return self._kept[1].image(self._rows[at])
-
-
-class Picked:
-    """Some pictures of another source."""
-
-    def __init__(self, source: Source, keep: Sequence[int]) -> None:
-        self._source, self._keep = source, list(keep)
-
-    def image(self, at: int) -> bytes:
-        """The bytes of a picture."""
-        return self._source.image(self._keep[at])

@@ -1,7 +1,8 @@
 """Features of pictures: how much of the model's own speed is left when pictures come from files?
 
 ViT-B-32 without training on this machine's processors, fp32. Ours is the whole way of `eval.run`: files read, md5,
-decoded, hashed, resized by workers, features written as an artifact. The peer is the plain loop that one writes first:
+decoded, hashed, resized, features written as an artifact; for as few pictures as here without workers, whose start takes
+seconds. The peer is the plain loop that one writes first:
 open_clip's own preprocessing and the model in turn, in one process. The bare limit is the model alone on pictures that
 wait ready in memory. Photographs of real organisms where they are at hand, else drawings; the three take turns,
 and each is told by its best one.

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from eval import model as models
+from eval import run
 from eval.examples import COLUMNS, SCHEMA, Examples
 from eval.features import PICTURES, Features
 from tests.eval import miniatures
@@ -21,6 +22,16 @@ def mini(tmp_path_factory):
 def model():
     """A small model with text, without training."""
     return models.opened("tiny-vit:random")
+
+
+@pytest.fixture
+def ask(mini, tmp_path):
+    """A function that judges a small model on miniatures, into `tmp_path`; returns the exit status."""
+
+    def run_it(*more):
+        return run.main(["tiny-vit:random", "--data", str(mini), "--out", str(tmp_path), "--workers", "0", *more])  # fmt: skip
+
+    return run_it
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from catalog.ranks import RANKS
 from eval import backoff, listing, results
-from eval.examples import subset
+from eval.examples import from_rows
 from eval.features import features
 
 ROWS = [dict(zip(RANKS, names, strict=True)) for names in (
@@ -91,8 +91,11 @@ def test_what_has_no_lineages_cannot_be_asked(mini, model, tmp_path):
     with pytest.raises(ValueError, match="no ranks above"):
         backoff.back_off(model, plankton, features(model, plankton, tmp_path, workers=0))
     rare = listing.read("rare-species", mini)
-    one = subset(
-        rare, [i for i, s in enumerate(rare.column("species")) if s == rare.column("species")[0]]
+    first = rare.table.to_pylist()[0]["species"]
+    one = from_rows(
+        "one",
+        mini / "rare-species" / "images",
+        [row for row in rare.table.to_pylist() if row["species"] == first],
     )
     with pytest.raises(ValueError, match="needs two"):
         backoff.back_off(model, one, features(model, one, tmp_path, workers=0))

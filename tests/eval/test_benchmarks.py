@@ -13,51 +13,30 @@ from eval.tasks import awa2
 
 
 def test_published_figures_stand_beside_whole_benchmarks_asked_their_way(
-    mini, tmp_path, monkeypatch, capsys
+    ask, tmp_path, monkeypatch, capsys
 ):
-    whole = {
-        name: dataclasses.replace(BY_NAME[name], n_images=48) for name in ("plantdoc", "fungi")
-    }
+    names = ("plantdoc", "fungi", "rare-species")
+    whole = {name: dataclasses.replace(BY_NAME[name], n_images=48) for name in names}
     monkeypatch.setattr(listing, "BY_NAME", {**BY_NAME, **whole})
-    args = [
-        "tiny-vit:random",
-        "--data",
-        str(mini),
-        "--out",
-        str(tmp_path),
-        "--workers",
-        "0",
-        "--on",
-        "plantdoc",
-        "fungi",
-        "--tasks",
-        "plantdoc",
-        "zero-shot",
-    ]
-    assert run.main(args) == 0
+    assert ask("--on", "plantdoc", "fungi", "--tasks", "plantdoc", "zero-shot") == 0
     told = {
         (one["benchmark"], one["track"]): one["published"]
         for one in json.loads((tmp_path / "metrics.json").read_text())
     }
-    assert (
-        told["plantdoc", "compat"]["BioCLIP 2"] == 40.4
-        and told["fungi", "compat"]["BioCLIP 2 ViT-L/14"] == 83.8
-    )
+    assert told["plantdoc", "compat"]["BioCLIP 2"] == 40.4
+    assert told["fungi", "compat"]["BioCLIP 2 ViT-L/14"] == 83.8
     assert not told["plantdoc", "fixed"] and not told["fungi", "fixed"]
-    assert "published: CLIP ViT-L/14 0.076" in capsys.readouterr().out
-    assert run.main([*args, "--on", "fungi", "--labels", "asis"]) == 0
-    monkeypatch.setattr(
-        listing,
-        "BY_NAME",
-        {**BY_NAME, "rare-species": dataclasses.replace(BY_NAME["rare-species"], n_images=48)},
-    )
-    assert (
-        run.main([*args[:7], "--on", "rare-species", "--tasks", "zero-shot", "--labels", "com"])
-        == 0
-    )
+    said = capsys.readouterr().out
+    assert "published: CLIP ViT-L/14 0.076" in said and "do not compare" not in said
+    assert ask("--on", "rare-species", "--tasks", "zero-shot", "--labels", "com") == 0
     assert all(
         not one["published"] for one in json.loads((tmp_path / "metrics.json").read_text())
     ), "asked by common names"
+    monkeypatch.setattr(
+        listing, "BY_NAME", {**BY_NAME, "fungi": dataclasses.replace(BY_NAME["fungi"], n_images=50)}
+    )
+    assert ask("--on", "fungi", "--tasks", "zero-shot") == 0
+    assert "48 pictures can be used; the benchmark has 50" in capsys.readouterr().out
 
 
 def test_the_list_says_what_to_put_where(tmp_path, mini, capsys):

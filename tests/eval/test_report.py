@@ -78,27 +78,12 @@ def test_the_report_says_it_all_in_words_and_pictures(judged):
     assert (out / "figures" / "mistakes-by-rank.png").exists()
 
 
-def test_the_splits_it_writes_can_be_given_back(judged, mini, tmp_path):
+def test_the_splits_it_writes_can_be_given_back(judged, mini, ask, tmp_path):
     out, _ = judged
     path = out / "splits" / "nabirds--compat.csv"
     given = few_shot.read_splits(path, listing.read("nabirds", mini).column("example"))
     assert set(given) == {(k, fold) for k in (1, 5) for fold in range(5)}
-    args = [
-        "tiny-vit:random",
-        "--data",
-        str(mini),
-        "--out",
-        str(tmp_path),
-        "--workers",
-        "0",
-        "--on",
-        "nabirds",
-        "--tasks",
-        "few-shot",
-        "--splits",
-        str(path),
-    ]
-    assert run.main(args) == 0
+    assert ask("--on", "nabirds", "--tasks", "few-shot", "--splits", str(path)) == 0
     again = {
         one["setting"]: one["value"] for one in json.loads((tmp_path / "metrics.json").read_text())
     }
