@@ -293,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    from catalog import terminal, toml_tree
+    from catalog import processes, terminal, toml_tree
     from training import config
 
     if args.new:
@@ -313,6 +313,7 @@ def _main(args: argparse.Namespace) -> int:
     run = config.ready(run)
     from training import distributed
 
+    processes.keep_freed_memory()
     stopped: list[int] = []
     before = {
         sign: signal.signal(sign, lambda sign, _: stopped.append(sign))
