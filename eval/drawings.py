@@ -27,6 +27,7 @@ RANK_COLOURS = (
     "#6b3030",
 )
 INK = "#22302a"
+DASHES = ("-", "--", ":", "-.")
 MARKS = ("^", "s", "D", "v", "o", "P", "X")
 N_MISTAKES = 12
 
@@ -43,6 +44,8 @@ def draw(folder: Path, outcomes: Sequence[Outcome], told: Sequence[Mapping[str, 
     if meets := [o for o in outcomes if o.task == "confidence" and ", without " not in o.setting]:
         _meeting(folder / "mistakes-by-rank.png", meets)
         made.append(("Where answers meet the truth", folder / "mistakes-by-rank.png"))
+        _selective(folder / "accuracy-over-coverage.png", meets)
+        made.append(("Accuracy of the surest answers", folder / "accuracy-over-coverage.png"))
     return made
 
 
@@ -97,6 +100,23 @@ def _meeting(path: Path, outcomes: Sequence[Outcome]) -> None:
     axes.set(xlabel="share of pictures of known species, by the lowest rank at which the answer is right", xlim=(0, 1))  # fmt: skip
     axes.invert_yaxis()
     _finish(figure, axes, legend, path, 8)
+
+
+def _selective(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Of every model and set: how often the surest answers are right, over the share of all that they are."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), dpi=130)
+    axes = figure.add_subplot()
+    legend = dict[str, Any]()
+    for k, outcome in enumerate(outcomes):
+        scored = Scored(outcome.answers)
+        right = scored.correct[np.argsort(-scored.scores(), kind="stable")]
+        n = np.arange(1, len(right) + 1)
+        (legend[f"{outcome.model}, {outcome.benchmark}"],) = axes.plot(
+            n / len(right), right.cumsum() / n, color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k // len(COLOURS) % len(DASHES)])  # fmt: skip
+    axes.set(xlabel="share of pictures answered, the surest first", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))  # fmt: skip
+    _finish(figure, axes, legend, path, 2)
 
 
 def _finish(figure: Any, axes: Any, legend: Mapping[str, Any], path: Path, n_columns: int) -> None:

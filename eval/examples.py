@@ -34,19 +34,20 @@ CONTEXT = (
     "deploymentID",
     "group_id",
 )  # what makes pictures belong together
+VARIANT = ("sex", "lifeStage")
 TASK = (
     "split",
     "question",
     "cluster",
 )  # what the files of a benchmark say of a picture beside its label
-COLUMNS = ("example", "label", *text.COLUMNS, *CONTEXT, *TASK)
+COLUMNS = ("example", "label", *text.COLUMNS, *CONTEXT, *VARIANT, *TASK)
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".jp2"}
 PATHS, LABELS = ("filepath", "file", "path", "filename", "file_name", "image"), ("label", "class", "scientificName", "scientific_name")  # fmt: skip
 NAMES = ("scientificName", "scientific_name")
 BINOMIAL = re.compile(r"(([A-Z][a-z-]+) [a-z][a-z-]+)(?: [a-z-]+)?$")
 SPELLINGS = {"cls": "class", "common_name": "vernacularName", "subspecies": "infraspecificEpithet",
-             "deployment_id": "deploymentID", "observer": "recordedBy", "date": "eventDate"}  # fmt: skip
+             "deployment_id": "deploymentID", "life_stage": "lifeStage", "observer": "recordedBy", "date": "eventDate"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def from_dataset(where: str, split: str = "test") -> Examples:
     place = Published(where, split)
     if place.has_captions:
         raise ValueError(f"{where} is a replay set: its pictures have captions, no labels")
-    wanted = ["uuid", *text.COLUMNS, *CONTEXT]
+    wanted = ["uuid", *text.COLUMNS, *CONTEXT, *VARIANT]
     rows, groups, at, left_out = list[dict[str, Any]](), list[int](), list[int](), list[tuple[str, str]]()  # fmt: skip
     for first, handle in place.opened():
         with handle:

@@ -123,7 +123,8 @@ def _ask(plan: Planned, model: Model, args: argparse.Namespace, given: few_shot.
     found = features(model, asked, args.out, workers=args.workers, batch=args.batch)
     unread = ((row["example"], row["error"]) for row in found.pictures.to_pylist() if row["error"] is not None)  # fmt: skip
     made.left_out.update(dict.fromkeys((asked.name, *row) for row in unread))
-    if plan.benchmark and not _is_whole(plan.benchmark, found):
+    is_new = asked.name not in {o.benchmark for o in made.outcomes}
+    if plan.benchmark and is_new and not _is_whole(plan.benchmark, found):
         terminal.tell(f"{asked.name}: {int(found.good.sum()):,} pictures can be used; the benchmark has {plan.benchmark.n_images:,}: "
                       "figures of others do not compare")  # fmt: skip
     if trained and asked.name not in made.hits:

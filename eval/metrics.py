@@ -72,13 +72,13 @@ def _mean(values: Floats, weights: Floats) -> Floats:
 def _macro(scored: Scored, weights: Floats) -> Floats:
     """The mean over classes of the share that is right; a class that no draw holds does not count in it."""
     truths = scored.truths()
-    n = truths.max() + 1
-    made = []
-    for row in weights:
-        total = np.bincount(truths, weights=row, minlength=n)
-        right = np.bincount(truths, weights=row * scored.correct, minlength=n)
-        made.append((right[total > 0] / total[total > 0]).mean())
-    return np.array(made)
+    order = np.argsort(truths, kind="stable")
+    starts = np.searchsorted(truths[order], np.arange(truths.max() + 1))
+    w = weights[:, order]
+    total = np.add.reduceat(w, starts, axis=1)
+    right = np.add.reduceat(w * scored.correct[order], starts, axis=1)
+    share = np.divide(right, total, out=np.zeros_like(right), where=total > 0)
+    return np.asarray(share.sum(1) / (total > 0).sum(1))
 
 
 def _f1(columns: int | None) -> Metric:

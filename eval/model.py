@@ -6,6 +6,8 @@ ARCHITECTURE:TAG              of open_clip, with pretrained weights, such as ViT
 ARCHITECTURE:FILE             with weights from a file; FILE is never unpickled
 ARCHITECTURE:random           without, as a floor to compare with
 timm:NAME[:FILE|:random]      a vision backbone, such as timm:vit_small_patch14_dinov2.lvd142m
+untrained:MODEL               any of these with random weights in their place
+pixels                        colours and edges of the picture, which nobody trained
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from catalog.toml_tree import nearest
+from eval import statistics
 from training import create
 from training import model as models
 from training.labels import Tokens
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-RANDOM = "random"
+RANDOM, PIXELS, UNTRAINED = "random", "pixels", "untrained:"
 
 
 @dataclass(frozen=True)
@@ -115,20 +118,30 @@ def opened(name: str, *, precision: str = "", seed: int = 0) -> Model:
     if precision not in PRECISIONS:
         raise ValueError(f"--precision {precision!r} is unknown{nearest(precision, list(PRECISIONS))}")  # fmt: skip
     torch.manual_seed(seed)
-    if name.startswith("timm:"):
+    if name == PIXELS:
+        return _pixels(device)
+    if name.removeprefix(UNTRAINED).startswith("timm:"):
         return _backbone(name, device, precision)
     return _clip(name, device, precision)
+
+
+def _pixels(device: torch.device) -> Model:
+    side = statistics.SIDE_PX
+    shape = T.Compose([T.Resize((side, side), T.InterpolationMode.BICUBIC, antialias=True)])
+    seeing = Seeing(shape, (0.0,) * 3, (1.0,) * 3, f"{PIXELS} {side}")
+    return Model(PIXELS, seeing, PIXELS, statistics.DIM, device, "fp32", 1.0, statistics.tower)
 
 
 def _clip(name: str, device: torch.device, precision: str) -> Model:
     import open_clip
 
     create.add_architectures()
-    place, architecture, weights = _place(name), *_parts(name)
+    own, is_trained = name.removeprefix(UNTRAINED), not name.startswith(UNTRAINED)
+    place, architecture, weights = _place(own), *_parts(own)
     try:
         with create.quietly():
             net, _, transform = open_clip.create_model_and_transforms(
-                place or architecture, pretrained=weights or None, precision="fp32", weights_only=True
+                place or architecture, pretrained=weights or None, load_weights=is_trained, precision="fp32", weights_only=True
             )  # fmt: skip
         tokenizer = _tokenizer(place, architecture)
     except create.UNREADABLE as error:
@@ -199,7 +212,8 @@ def _tokenizer(place: str, architecture: str) -> Callable[[Sequence[str]], torch
 def _backbone(name: str, device: torch.device, precision: str) -> Model:
     import timm
 
-    architecture, _, weights = name.removeprefix("timm:").partition(":")
+    architecture, _, weights = name.removeprefix(UNTRAINED).removeprefix("timm:").partition(":")
+    weights = RANDOM if name.startswith(UNTRAINED) else weights
     plain = architecture.partition(".")[0]
     if plain not in timm.list_models():
         raise ValueError(f"{name}: timm knows no model {plain!r}{nearest(plain, timm.list_models())}")  # fmt: skip

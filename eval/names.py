@@ -7,8 +7,9 @@ column, and `txt_emb_species.json`, N entries `[[kingdom … genus, epithet], co
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -74,14 +75,33 @@ def read(place: str, dim: int) -> Names:
     folder = _folder(place)
     try:
         matrix = np.load(folder / MATRIX, mmap_mode="r")
-        said = json.loads((folder / NAMES).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        rows = [_row(entry) for entry in _entries((folder / NAMES).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{folder} has no names to ask about ({MATRIX}, {NAMES}): {error}; python -m training.export writes them") from error  # fmt: skip
-    if matrix.ndim != 2 or not isinstance(said, list) or matrix.shape[1] != len(said):
-        raise ValueError(f"{folder}: {MATRIX} has shape {matrix.shape}, {NAMES} {len(said):,} names: they do not belong together")  # fmt: skip
+    if matrix.ndim != 2 or matrix.shape[1] != len(rows):
+        raise ValueError(f"{folder}: {MATRIX} has shape {matrix.shape}, {NAMES} {len(rows):,} names: they do not belong together")  # fmt: skip
     if matrix.shape[0] != dim:
         raise ValueError(f"{folder}: its vectors have {matrix.shape[0]} numbers, the model's {dim}: it is the matrix of another model")  # fmt: skip
-    return Names([_row(entry, folder) for entry in said], matrix, np.arange(len(said)))
+    return Names(rows, matrix, np.arange(len(rows)))
+
+
+def _entries(said: str) -> Iterator[Any]:
+    """The entries of a JSON list one after another; of a million the whole list would take more memory than their rows."""
+    decoder, space = json.JSONDecoder(), re.compile(r"\s*")
+    at = space.match(said).end()  # type: ignore[union-attr]  # it matches everywhere
+    mark = said[at : at + 1]
+    if mark != "[":
+        raise json.JSONDecodeError("no list", said, at)
+    while mark != "]":
+        at = space.match(said, at + 1).end()  # type: ignore[union-attr]
+        if said[at : at + 1] == "]" and mark == "[":
+            return
+        entry, at = decoder.raw_decode(said, at)
+        yield entry
+        at = space.match(said, at).end()  # type: ignore[union-attr]
+        mark = said[at : at + 1]
+        if mark not in (",", "]"):
+            raise json.JSONDecodeError("no , or ] behind an entry", said, at)
 
 
 def has(place: str) -> bool:
@@ -116,12 +136,12 @@ def _folder_of(place: str) -> Path | None:
     return next((found for found in folders if (found / NAMES).is_file()), None)
 
 
-def _row(entry: Any, folder: Path) -> dict[str, Any]:
+def _row(entry: Any) -> dict[str, Any]:
     try:
         (*upper, epithet), common = entry
         row = {rank: sys.intern(name) or None for rank, name in zip(RANKS, [*upper, epithet], strict=True)}  # fmt: skip
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / NAMES}: {str(entry)[:80]} is not [[seven ranks], common name]") from error  # fmt: skip
+        raise ValueError(f"{str(entry)[:80]} is not [[seven ranks], common name]") from error  # fmt: skip
     if (
         epithet and row["genus"] and not epithet[0].isupper()
     ):  # a misspelt binomial stands in full beside its genus

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from eval.names import Names
 
 BATCH = 64
-MAX_CHANCES = 16_000_000  # probabilities that stand at once
+MAX_CHANCES = 64_000_000  # probabilities that stand at once
 FIELDS = ("picture", "error", "answer", "answer_rank", "answer_probability", "place", "probability", *RANKS, "vernacularName")  # fmt: skip
 
 

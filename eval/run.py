@@ -3,6 +3,7 @@
     python -m eval.run local-dir:treeoflife-data/runs/sample/export --on treeoflife-data/datasets/sample
     python -m eval.run hf-hub:imageomics/bioclip-2 ViT-B-32:laion2b_s34b_b79k --data benchmarks/
     python -m eval.run MODEL --on my_pictures/ my_labels.csv --tasks zero-shot few-shot
+    python -m eval.run MODEL --emergence --on my_labels.csv --traits avonet.csv --trait Beak.Depth Habitat
     python -m eval.run --list
 
 MODEL is anything that open_clip opens (local-dir:, hf-hub:, ARCHITECTURE:TAG, ARCHITECTURE:random, a training run) or
@@ -10,6 +11,10 @@ timm:NAME, a vision backbone. Without --on, every benchmark that is under --data
 (report.html, report.md), the figures (metrics.json), every answer (predictions/), the pictures that few-shot learned from
 (splits/) and those that could not be used (left_out.csv). Features are kept there too, and found once. The exit status is
 1 where something could not be done (a set without a readable picture): the rest is done, and says so.
+
+--emergence asks instead what an embedding knows that nobody named: whether the space of pictures follows traits of the
+species beyond what ancestry explains (--traits), whether sexes and ages lie across the directions in which species differ,
+and what the theorem behind it says of this model. Models that learned nothing are judged beside; see emergence.html.
 """
 
 from __future__ import annotations
@@ -41,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--precision", default="", help="fp32, bf16 or fp16; default: fp16 on a GPU, fp32 without")  # fmt: skip
     made.add_argument("--workers", type=int, default=-1, metavar="N", help="processes that decode; default: one per core")  # fmt: skip
     made.add_argument("--batch", type=int, default=256, metavar="N", help="pictures the model sees at once")  # fmt: skip
+    made.add_argument("--emergence", action="store_true", help="what the space of pictures knows of traits, sexes and ages, with controls")  # fmt: skip
+    made.add_argument("--traits", type=Path, metavar="TABLE", help="with --emergence: species and a column per trait (CSV, TSV, parquet)")  # fmt: skip
+    made.add_argument("--trait", nargs="+", default=[], metavar="NAME", help="which of its columns; default: all that are traits")  # fmt: skip
     return made
 
 
@@ -53,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.list:
             terminal.tell(listing(args.data))
             return 0
+        if args.emergence:
+            from eval.emergent import judge as emergent
+
+            return 1 if emergent.judge(args).undone else 0
+        if args.traits or args.trait:
+            raise ValueError("--traits and --trait go with --emergence")
         from eval import judge
 
         return 1 if judge.judge(args).undone else 0

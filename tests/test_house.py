@@ -31,7 +31,7 @@ FLAGS = {
     "training.train": {"--data", "--replay", "--out", "--set", "--resume", "--new", "--help"},
     "training.export": {"--data", "--push", "--embeddings", "--public", "--help"},
     "eval.run": {"--on", "--tasks", "--list", "--data", "--out", "--track", "--labels", "--shots", "--splits", "--against",
-                 "--precision", "--workers", "--batch", "--help"},
+                 "--precision", "--workers", "--batch", "--emergence", "--traits", "--trait", "--help"},
     "eval.predict": {"--model", "--names", "--list", "--clade", "--region", "--recorded-in", "--rank", "--k", "--confidence",
                      "--out", "--batch", "--help"},
     "curation.publish": {"--repo", "--public", "--allow-nc", "--dry-run", "--help"},

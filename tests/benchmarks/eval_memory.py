@@ -146,13 +146,13 @@ def _names(folder: Path, matrix: Path, taxa: int) -> None:
 def _predict(folder: Path) -> Callable[[], Any]:
     """All that `eval.predict` does behind the model's image tower."""
     from eval import backoff, names, zero_shot
-    from eval.predict import MAX_CHANCES
+    from eval.predict import BATCH, MAX_CHANCES
 
     images = _images()[:N_PREDICTED]
 
     def asked() -> Any:
         known = names.read(str(folder), DIM)
-        n, found = max(1, MAX_CHANCES // len(known)), []
+        n, found = max(1, min(BATCH, MAX_CHANCES // len(known))), []
         for start in range(0, len(images), n):
             chances = backoff.softmax(np.float32(50) * known.scores(images[start : start + n]))
             sums = known.tree.sums(chances)
