@@ -14,6 +14,7 @@ from training import text
 BUILT_IN = Path(__file__).parent / "runs"
 HEADS = ("copy", "weights", "none")  # where the replay head comes from
 RESIZES = ("squash", "shortest")
+SHARES = ("pictures", "taxa")
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -43,6 +44,8 @@ class Data:
         1.0  # taxa are drawn by (their pictures)**this: 1 as they are, 0.5 square root, 0 alike
     )
     max_repeats: float = 10.0  # of one picture an epoch, where temperature is below 1
+    share: float = 1.0  # train on so much of it; of one seed, a smaller share is part of any larger
+    share_of: str = "pictures"  # or "taxa": whole ones
     replacement: bool = False  # draw row groups anew each time, as the original did with its shards
     workers: int = 2  # processes per rank that decode
 
@@ -201,6 +204,7 @@ def checked(run: Run, where: str) -> Run:
         among("text.types", kind, text.ALL_TYPES)
     among("text.absent", run.text.absent, text.ABSENT)
     among("model.replay_head", run.model.replay_head, HEADS)
+    among("data.share_of", run.data.share_of, SHARES)
     among("image.resize", run.image.resize, RESIZES)
     among("loss.kind", run.loss.kind, ("contrastive", "cross_entropy"))
     among("compute.precision", run.compute.precision, ("bf16", "fp32"))
@@ -216,6 +220,7 @@ def checked(run: Run, where: str) -> Run:
         ("data.mix", run.data.mix, 1, 100_000),
         ("data.cap", run.data.cap, 0, 10**9),
         ("data.temperature", run.data.temperature, 0.0, 1.0),
+        ("data.share", run.data.share, 1e-9, 1.0),
         ("data.max_repeats", run.data.max_repeats, 1.0, 1e6),
         ("data.workers", run.data.workers, 0, 256),
         ("replay.batch", run.replay.batch, 0, 10_000_000),

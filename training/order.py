@@ -145,3 +145,14 @@ def sampling(taxa: Ints, *, cap: int = 0, temperature: float = 1.0, max_repeats:
         weight = np.minimum(weight, cap / n)
     found: NDArray[np.float32] = weight.astype(np.float32)[inverse]
     return found
+
+
+def part(n_rows: int, share: float, seed: int, taxa: Ints | None = None) -> NDArray[np.bool_]:
+    """Which rows (n_rows,) are of a share of them, at least one; with `taxa` (n_rows,), of a share of the taxa.
+
+    Of one seed, a smaller share is part of any larger.
+    """
+    own = np.arange(n_rows) if taxa is None else taxa
+    n = int(own.max()) + 1
+    drawn = np.random.default_rng((seed, 7)).permutation(n)
+    return np.asarray(drawn[own] < max(1, round(share * n)))

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from training.checkpoint import Checkpoint
     from training.config import Run
     from training.data import Stream
@@ -106,7 +109,7 @@ def train(
             average[name].copy_(distributed.sharded_like(average[name], value))
 
     log = metrics.Metrics(out, step, world)
-    log.tell(f"{run.name}: {streams[0].order.n_rows:,} pictures, {n_steps:,} steps of {run.data.batch:,}"
+    log.tell(f"{run.name}: {round(streams[0].order.per_epoch):,} pictures, {n_steps:,} steps of {run.data.batch:,}"
              f"{f' + {run.replay.batch:,}' if run.replay.batch else ''} on {world.size} × {world.device.type}, "
              f"{sum(p.numel() for p in net.parameters()) / 1e6:.1f} M weights")  # fmt: skip
     ahead = data.Ahead(
@@ -251,10 +254,8 @@ def _streams(
     from training.data import Stream
 
     weights = None
-    if run.data.cap or run.data.temperature < 1:
-        weights = distributed.array_from_first(
-            lambda: order.sampling(place.taxon_codes(), cap=run.data.cap, temperature=run.data.temperature,
-                                   max_repeats=run.data.max_repeats), int(place.sizes.sum()))  # fmt: skip
+    if run.data.cap or run.data.temperature < 1 or run.data.share < 1:
+        weights = distributed.array_from_first(lambda: _weights(run, place), int(place.sizes.sum()))
     ours = order.Order(
         place.sizes, place.files, run.seed, run.data.mix, weights, run.data.replacement
     )
@@ -268,6 +269,22 @@ def _streams(
             Stream(other, theirs, view, words, run.replay.batch, world.rank, world.size, workers)
         )
     return made
+
+
+def _weights(run: Run, place: Published) -> NDArray[np.float32]:
+    """How often each row comes per epoch: 0 outside the share that is trained on."""
+    import numpy as np
+
+    from training import order
+
+    how, n_rows = run.data, int(place.sizes.sum())
+    is_even = not how.cap and how.temperature == 1
+    taxa = None if is_even and how.share_of == "pictures" else place.taxon_codes()
+    chosen = order.part(n_rows, how.share, run.seed, taxa if how.share_of == "taxa" else None)
+    weights = chosen.astype(np.float32)
+    if taxa is not None and not is_even:
+        weights[chosen] = order.sampling(taxa[chosen], cap=how.cap, temperature=how.temperature, max_repeats=how.max_repeats)  # fmt: skip
+    return weights
 
 
 def _preprocessing(run: Run, view: View) -> dict[str, Any]:

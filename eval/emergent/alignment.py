@@ -40,13 +40,14 @@ class Alignment:
     p_random: float
     kin: float  # the mean over traits that came down the tree by themselves
     p_kin: float
+    p_together: float  # the same, for all figures of the trait asked at once
 
     @property
     def verdict(self) -> str:
         """What the two chances leave of it."""
         if not self.p_random < LEVEL:
             return "not told from chance"
-        return "beyond ancestry" if self.p_kin < LEVEL else "no more than ancestry"
+        return "beyond ancestry" if self.p_together < LEVEL else "no more than ancestry"
 
 
 Figure = Callable[
@@ -121,22 +122,28 @@ def of_number(space: Space, trait: Floats, *, seed: int = 0, n: int = N_DRAWS) -
     """Figures of a trait that is a number, (K,)."""
     random = np.random.default_rng(seed)
     drawn = np.stack([random.permutation(trait) for _ in range(n)], 1)
-    kin = ancestry.numbers(space.lineages, trait, n, random)
-    every = np.concatenate([trait[:, None], drawn, kin], 1)
+    every = np.concatenate([trait[:, None], drawn, *ancestry.numbers(space.lineages, trait, n, random)], 1)  # fmt: skip
     figures: dict[str, Figure] = {
         "first axis": _first_axis,
         "axis read on other species": lambda space, every: _correlations(space.reader(space.folds) @ every, every),
         "axis read on other clades": lambda space, every: _correlations(space.reader(space.clade_folds) @ every, every),
         "distances, ancestry held constant": _mantel,
     }  # fmt: skip
-    return [_told(name, figure, space, every, n) for name, figure in figures.items()]
+    return _together([_told(name, figure, space, every, n) for name, figure in figures.items()])
+
+
+def on_other_clades(space: Space, trait: Floats, *, is_number: bool) -> float:
+    """The figure that asks most, alone: how well the trait is read in species whose clade was kept out."""
+    if is_number:
+        return float(_correlations(space.reader(space.clade_folds) @ trait[:, None], trait[:, None])[0])  # fmt: skip
+    return float(_areas(space.reader(space.clade_folds), trait.astype(np.int64)[:, None])[0])
 
 
 def of_classes(space: Space, labels: Ints, *, seed: int = 0, n: int = N_DRAWS) -> list[Alignment]:
     """Figures of a trait that is one of C classes, (K,) from 0, each there at least once."""
     random = np.random.default_rng(seed)
     drawn = np.stack([random.permutation(labels) for _ in range(n)], 1)
-    every = np.concatenate([labels[:, None], drawn, ancestry.classes(space.lineages, labels, n, random)], 1)  # fmt: skip
+    every = np.concatenate([labels[:, None], drawn, *ancestry.classes(space.lineages, labels, n, random)], 1)  # fmt: skip
     figures: dict[str, Figure] = {
         "nearest of its class": lambda space, every: _purity(space, every, None),
         "nearest outside its family": lambda space, every: _purity(space, every, space.families),
@@ -144,16 +151,16 @@ def of_classes(space: Space, labels: Ints, *, seed: int = 0, n: int = N_DRAWS) -
         "axis read on other species, area": lambda space, every: _areas(space.reader(space.folds), every),
         "axis read on other clades, area": lambda space, every: _areas(space.reader(space.clade_folds), every),
     }  # fmt: skip
-    return [_told(name, figure, space, every, n) for name, figure in figures.items()]
+    return _together([_told(name, figure, space, every, n) for name, figure in figures.items()])
 
 
 def _told(name: str, figure: Figure, space: Space, every: NDArray[Any], n: int) -> Alignment:
-    """A figure of a trait (first column), of n dealt out by chance and of n by ancestry; its interval by the jackknife.
+    """A figure of a trait (first column), of n dealt out by chance and of twice n by ancestry; its interval by the jackknife.
 
     The jackknife leaves out one clade after another, and what is learned is learned anew (B. Efron and C. Stein, 1981).
     """
     values = figure(space, every)
-    own, random, kin = float(values[0]), values[1 : n + 1], values[n + 1 :]
+    own, (random, *kins) = float(values[0]), np.split(values[1:], 3)
     without = []
     for c in np.unique(space.clades):
         keep = space.clades != c
@@ -161,8 +168,18 @@ def _told(name: str, figure: Figure, space: Space, every: NDArray[Any], n: int) 
             without.append(float(figure(space.only(keep), _relabelled(every[keep, :1]))[0]))
     left = np.array(without)
     far = 1.96 * float(np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())) if len(left) > 1 else float("nan")  # fmt: skip
-    p = [(1 + int((part >= own - 1e-12).sum())) / (1 + n) for part in (random, kin)]
-    return Alignment(name, own, max(own - far, -1.0), min(own + far, 1.0), float(random.mean()), p[0], float(kin.mean()), p[1])  # fmt: skip
+    p = [(1 + int((part >= own - 1e-12).sum())) / (1 + n) for part in (random, *kins)]
+    return Alignment(name, own, max(own - far, -1.0), min(own + far, 1.0), float(random.mean()), p[0],
+                     float(max(kin.mean() for kin in kins)), max(p[1:]), 1.0)  # fmt: skip
+
+
+def _together(told: list[Alignment]) -> list[Alignment]:
+    """With what the rarest of several figures means (S. Holm, 1979)."""
+    most, made = 0.0, dict[int, Alignment]()
+    for place, at in enumerate(sorted(range(len(told)), key=lambda i: told[i].p_kin)):
+        most = max(most, min(1.0, (len(told) - place) * told[at].p_kin))
+        made[at] = replace(told[at], p_together=most)
+    return [made[i] for i in range(len(told))]
 
 
 def _relabelled(every: NDArray[Any]) -> NDArray[Any]:

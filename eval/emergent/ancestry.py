@@ -5,7 +5,8 @@ Relatives are alike in looks and in traits, so the two go together even where ne
 on the same tree by itself, with as much of it shared at every rank, and with the very values that were observed (after
 F.-J. Lapointe and T. Garland, "A generalized permutation model for the analysis of cross-species data", 2001). Branches
 have no lengths here: what species share at each rank is estimated from the trait (moments of pairs; J. K. Haseman and R.
-C. Elston, 1972), made to rise with relatedness.
+C. Elston, 1972), made to rise with relatedness. That estimate is rough, so every question is put twice, to draws by it and
+to draws with as much shared in all but evenly by rank, and the answer is the more cautious one.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Shares:
         """The share that relatives do not have in common."""
         return float(1 - self.by_rank.sum())
 
+    def evenly(self) -> Shares:
+        """As much in all, every rank alike."""
+        return Shares(np.full(len(self.by_rank), self.by_rank.mean()))
+
 
 def shares(lineages: Lineages, traits: Floats) -> Shares:
     """Of traits (K, T), each centred; all T together are one trait of T parts, such as which of T classes it is.
@@ -114,11 +119,11 @@ def evolved(lineages: Lineages, share: Shares, n: int, random: np.random.Generat
     return np.asarray(made)
 
 
-def numbers(lineages: Lineages, values: Floats, n: int, random: np.random.Generator) -> Floats:
-    """The observed values (K,) dealt out n times (K, n), as they might have evolved apart from the looks."""
-    normal = normal_scores(values)
-    drawn = evolved(lineages, shares(lineages, normal[:, None]), n, random)
-    return np.asarray(np.sort(values)[drawn.argsort(0).argsort(0)])
+def numbers(lineages: Lineages, values: Floats, n: int, random: np.random.Generator) -> list[Floats]:  # fmt: skip
+    """The observed values (K,) dealt out n times (K, n), as they might have evolved apart from the looks; in two ways."""
+    share = shares(lineages, normal_scores(values)[:, None])
+    drawn = (evolved(lineages, way, n, random) for way in (share, share.evenly()))
+    return [np.asarray(np.sort(values)[one.argsort(0).argsort(0)]) for one in drawn]
 
 
 def normal_scores(values: Floats) -> Floats:
@@ -130,22 +135,24 @@ def normal_scores(values: Floats) -> Floats:
     return np.asarray(made / max(made.std(), 1e-12))
 
 
-def classes(lineages: Lineages, labels: Ints, n: int, random: np.random.Generator) -> Ints:
-    """The observed classes (K,) dealt out n times (K, n), each as often as it is there, as they might have evolved.
+def classes(lineages: Lineages, labels: Ints, n: int, random: np.random.Generator) -> list[Ints]:
+    """The observed classes (K,) dealt out n times (K, n), each as often as it is there, as they might have evolved; in two ways.
 
     Every class is a liability that comes down the tree, and goes to the species where it is largest. Classes are less
     alike among relatives than liabilities, so that these are made more alike until the classes are as observed.
     """
-    wanted = shares(lineages, one_hot(labels))
-    sizes = np.bincount(labels)
-    low, high, factor = 1.0, 1.0 / max(float(wanted.by_rank.sum()), 1e-3), 1.0
-    if wanted.by_rank.sum() > 0:
-        for _ in range(N_TRIALS):
+    wanted, sizes = shares(lineages, one_hot(labels)), np.bincount(labels)
+    made = []
+    for way in (wanted, wanted.evenly()):
+        total = float(way.by_rank.sum())
+        low, high, factor = 1.0, 1.0 / max(total, 1e-3), 1.0
+        for _ in range(N_TRIALS if total else 0):
             factor = (low * high) ** 0.5
-            tried = _dealt(lineages, _more(wanted, factor), sizes, N_TRIED, random)
+            tried = _dealt(lineages, _more(way, factor), sizes, N_TRIED, random)
             got = np.mean([shares(lineages, one_hot(tried[:, i])).by_rank.sum() for i in range(N_TRIED)])  # fmt: skip
-            low, high = (factor, high) if got < wanted.by_rank.sum() else (low, factor)
-    return _dealt(lineages, _more(wanted, factor), sizes, n, random)
+            low, high = (factor, high) if got < total else (low, factor)
+        made.append(_dealt(lineages, _more(way, factor), sizes, n, random))
+    return made
 
 
 def one_hot(labels: Ints) -> Floats:

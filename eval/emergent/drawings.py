@@ -108,6 +108,7 @@ def rho(path: Path, told: Sequence[tuple[str, str, str, str, Orthogonality]]) ->
         axes.set_yticks(range(len(groups)), [f"{kind}\n{asked}" for asked, kind in groups], fontsize=7)  # fmt: skip
         axes.invert_yaxis()
         axes.set_xlabel(name, fontsize=8)
+    left.set_xlim(-0.1, 1.1)  # intervals of what is noise go far beyond
     left.legend(list(legend.values()), list(legend), fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # fmt: skip
     _finish(figure, path)
 

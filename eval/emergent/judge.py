@@ -128,7 +128,7 @@ def _trait(asked: Examples, seen: Sequence[tuple[Model, Features]], trait: Trait
     for model, its in seen:
         try:
             own = means(asked, its, list(trait.values))
-            values, classes = _values(own, trait)
+            values, classes = coded(own, trait)
             space = Space.of(own.vectors, own.lineages)
             told = alignment.of_number(space, values) if trait.is_number else alignment.of_classes(space, values.astype(np.int64))  # fmt: skip
         except ValueError as error:
@@ -152,7 +152,7 @@ def _shares(lineages: Lineages, values: Floats, is_number: bool) -> tuple[float,
     return tuple(ancestry.shares(lineages, parts).by_rank.tolist())
 
 
-def _values(own: Means, trait: Trait) -> tuple[Floats, list[str]]:
+def coded(own: Means, trait: Trait) -> tuple[Floats, list[str]]:
     """The trait of each species, and the names of its classes; classes of too few species are a class of others.
 
     Raises ValueError where all species are alike.

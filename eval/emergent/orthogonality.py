@@ -99,7 +99,7 @@ def orthogonality(vectors: Floats, species: Ints, variant: Ints, *, by_three: bo
         )
     random = np.random.default_rng(seed)
     groups = _triples(len(found), random) if by_three else np.arange(len(found))[None]
-    sums, shuffled, ranks, angles = list[_Sums](), list[float](), list[int](), list[float]()
+    sums, strangers, ranks, angles = list[_Sums](), list[_Sums](), list[int](), list[float]()
     for _ in range(N_HALVINGS):
         halves = [tuple(_halved(part, random) for part in both) for both in found]
         one, other = ([tuple(half[i] for half in both) for both in halves] for i in (0, 1))
@@ -111,16 +111,16 @@ def orthogonality(vectors: Floats, species: Ints, variant: Ints, *, by_three: bo
             sums.append(deltas.against(basis, group, len(found)))
             ranks.append(len(basis))
             angles.append(_angle(basis, deltas.delta[group]))
-            inside = deltas.against(_basis(strange[group], by_three, len(basis)), group, len(found))
-            shuffled.append(float(inside.inside[group].sum() / inside.whole[group].sum()))
+            strangers.append(deltas.against(_basis(strange[group], by_three, len(basis)), group, len(found)))  # fmt: skip
+    every = np.tile(groups, (N_HALVINGS, 1))
     fdr, fdr_published = _fdr(vectors, found, random)
     nothing = Estimate(float("nan")) if fdr.low <= 0 else None  # no difference, so no direction
     return Orthogonality(
         "three species" if by_three else "all species", float(np.mean(ranks)), vectors.shape[1], len(found),
-        nothing or _ratio([s.inside for s in sums], [s.whole for s in sums], random),
+        nothing or _ratio([s.inside for s in sums], [s.whole for s in sums], every, random),
         float(np.mean([(s.raw_inside[g] / s.raw_whole[g]).mean() for s, g in zip(sums, itertools.cycle(groups), strict=False)])),
-        _ratio([s.spread_inside for s in sums], [s.spread for s in sums], random),
-        float("nan") if nothing else float(np.mean(shuffled)), float(np.mean(angles)), fdr, fdr_published,
+        _ratio([s.spread_inside for s in sums], [s.spread for s in sums], every, random),
+        (nothing or _ratio([s.inside for s in strangers], [s.whole for s in strangers], every, random)).value, float(np.mean(angles)), fdr, fdr_published,
         _fdr(vectors, [_dealt(both, random) for both in found], random)[0].value,
     )  # fmt: skip
 
@@ -206,20 +206,20 @@ class _Deltas:
         return made
 
 
-def _ratio(inside: list[Floats], whole: list[Floats], random: np.random.Generator) -> Estimate:
+def _ratio(
+    inside: list[Floats], whole: list[Floats], groups: Ints, random: np.random.Generator
+) -> Estimate:
     """The ratio of sums over halvings (and triples) and species, and its middle 95 % when species are drawn anew.
 
     A triple counts in a draw as often as its three species are drawn together. NaN where noise is all there is.
     """
     above, below = np.stack(inside), np.stack(whole)
-    there = below != 0
-    rows = [np.flatnonzero(row) for row in there]
-    sums = np.stack([above.sum(1), below.sum(1)])
+    sums = above.sum(1), below.sum(1)
 
     def of(weights: Floats) -> float:
-        if len(rows[0]) == len(weights):
+        if groups.shape[1] == len(weights):
             return _share(float(above.sum(0) @ weights), float(below.sum(0) @ weights))
-        together = np.array([weights[row].prod() for row in rows])
+        together = weights[groups].prod(1)
         return _share(float(sums[0] @ together), float(sums[1] @ together))
 
     k = above.shape[1]

@@ -26,9 +26,9 @@ TRAITS = (
     "hardest question: of species whose relatives were all kept out, how well does the axis order the trait (rank correlation, or "
     "area under the curve: 0 and 0.5 are nothing, 1 is all)?",
     "Relatives look alike and live alike, so some of it is ancestry. `by kin` is what the figure would be for a trait that came "
-    "down the same tree by itself, apart from the looks, with as much of it shared at every rank; p (kin) is how rarely that does "
-    "as well. Only `beyond ancestry` (p below 0.05) says more than that relatives are alike. Many traits asked at once need a "
-    "smaller p. 95 % come from leaving out one clade after another.",
+    "down the same tree by itself, apart from the looks, with as much of it shared among relatives; p (kin) is how rarely that does "
+    "as well, p (all) the same for all figures of the trait asked at once. Only `beyond ancestry` (p (all) below 0.05) says more than "
+    "that relatives are alike; where many traits or models are asked, one in twenty says it by chance. 95 % come from leaving out one clade after another.",
 )
 SHARES = (
     "How much of the trait species share at each rank, from the top; `own` is what no relatives have in common. A trait that is "
@@ -39,14 +39,21 @@ VARIANTS = (
     "the difference within the species' space: near the share that a random space holds, it is across; near 1, what makes a male "
     "different also makes a species different. Fisher's ratio says how well the variants are told apart, 0 is not at all.",
     "A low rho is no merit by itself: a model that tells nothing apart has a rho of noise. Read it with Fisher's ratio, and beside "
-    "`species shuffled`, what a space of species without meaning holds. The noise of means of few pictures is taken off; "
-    "`as published` leaves it in. 95 % are of species drawn anew.",
+    "`species shuffled`, what a space of species without meaning holds. The noise of means of few pictures is taken off. 95 % are of "
+    "species drawn anew.",
+)
+OTHERS = (
+    "The same on vectors as the model gives them, and by other definitions: `as published` is the mean of shares over species with the noise "
+    "of few pictures left in; `of the spread` takes the variance within variants for the difference between them; the angles are those between "
+    "the species' space and that of as many differences; `variants shuffled` is Fisher's ratio with variants dealt out anew.",
 )
 THEORY = (
     "Theorem 5.1 of BioCLIP 2 says that contrastive training does not see what of a picture's deviation lies across the differences of the "
     "species' prototypes. `gradient outside` is how much of the gradient lies there after all: 0 where the theorem holds. With unit "
-    "vectors, as CLIP has them, it holds nearly; where prototypes span all dimensions, nothing lies across and it says nothing.",
-    "`within` and `across` are what a deviation as long as a third of a prototype adds to the loss.",
+    "vectors, as CLIP has them, it does not hold as it stands, and what a deviation across costs beside one within is told instead; "
+    "where prototypes span all dimensions, nothing lies across and it says nothing.",
+    "`within` and `across` are what a deviation as long as a prototype adds to the loss. `effective` is how many dimensions the "
+    "prototypes fill (participation ratio).",
 )
 
 
@@ -54,41 +61,49 @@ def write(out: Path, found: Found) -> Path:
     """Both files; returns the HTML."""
     parts = [Section("What this is", ABOUT)]
     if found.alignments:
-        parts.append(Section("Traits of species", TRAITS, ("set", "trait", "species", "figure", "model", "value", "95 %", "by chance", "p (chance)", "by kin", "p (kin)", "says"), _traits(found)))  # fmt: skip
+        parts.append(Section("Traits of species", TRAITS, ("set", "trait", "species", "figure", "model", "value", "95 %", "by chance", "p (chance)", "by kin", "p (kin)", "p (all)", "says"), _traits(found)))  # fmt: skip
         rows = [(asked, trait, str(n), *map(number, shares), number(1 - sum(shares))) for asked, trait, n, shares in found.shares]  # fmt: skip
         parts.append(Section("How much of a trait is ancestry", SHARES, ("set", "trait", "species", *RANKS[:-1], "own"), rows))  # fmt: skip
     if found.variants:
         path = out / "figures" / "variants-rho.png"
         drawings.rho(path, found.variants)
-        about = ("set", "variant", "model", "vectors", "species' space", "species", "r", "random space", "rho", "95 %", "as published", "species shuffled",
-                 "rho of the spread", "mean cos² of angles", "Fisher's ratio", "95 %", "as published", "variants shuffled")  # fmt: skip
-        parts.append(Section("Variation within species", VARIANTS, about, _variants(found), path))
+        heads = ("set", "variant", "model", "species' space", "species", "r", "random space", "rho", "95 %", "species shuffled", "Fisher's ratio", "95 %")  # fmt: skip
+        parts.append(Section("Variation within species", VARIANTS, heads, _variants(found), path))
     parts += [Section(title, figure=path) for title, path in found.drawn]
     if found.checks:
         path = out / "figures" / "theory.png"
         drawings.costs(path, [check for _, _, check in found.checks])
-        heads = ("prototypes", "model", "number", "dimensions", "span", "effective", "mean |cos|", "scale", "vectors", "gradient outside", "Hessian outside", "within", "across", "theorem")  # fmt: skip
-        parts.append(Section("The theorem, checked", THEORY, heads, _checks(found), path))
+        columns = ("prototypes", "model", "number", "dimensions", "span", "effective", "mean |cos|", "scale", "vectors", "gradient outside", "Hessian outside", "within", "across", "theorem")  # fmt: skip
+        parts.append(Section("The theorem, checked", THEORY, columns, _checks(found), path))
+    if found.variants:
+        more = ("set", "variant", "model", "vectors", "species' space", "rho", "as published", "of the spread", "mean cos² of angles", "Fisher's ratio", "as published", "variants shuffled")  # fmt: skip
+        parts.append(
+            Section("Variation within species: other definitions", OTHERS, more, _others(found))
+        )
     return page.write(out, "emergence", "What emerged", parts, [f"not done: {why}" for why in found.undone])  # fmt: skip
 
 
 def _traits(found: Found) -> list[Sequence[str]]:
     ordered = sorted(found.alignments, key=lambda row: (row[0], row[2], row[4].figure))  # the models of a figure together  # fmt: skip
     return [(asked, trait, str(n), one.figure, model, number(one.value), _interval(one.low, one.high), number(one.chance), number(one.p_random),
-             number(one.kin), number(one.p_kin), one.verdict) for asked, model, trait, n, one in ordered]  # fmt: skip
+             number(one.kin), number(one.p_kin), number(one.p_together), one.verdict) for asked, model, trait, n, one in ordered]  # fmt: skip
 
 
 def _variants(found: Found) -> list[Sequence[str]]:
-    ordered = sorted(found.variants, key=lambda row: (row[0], row[2], row[3] != "unit", row[4].space != "three species"))  # fmt: skip
-    return [(asked, kind, model, words, one.space, str(one.n_species), f"{one.r:.1f}", number(one.by_chance), *_told(one.rho), number(one.rho_published),
-             number(one.rho_shuffled), number(one.rho_spread.value), number(one.angle), *_told(one.fdr), number(one.fdr_published), number(one.fdr_shuffled))
-            for asked, model, kind, words, one in ordered]  # fmt: skip
+    ordered = sorted(found.variants, key=lambda row: (row[0], row[2], row[4].space != "three species"))  # fmt: skip
+    return [(asked, kind, model, one.space, str(one.n_species), f"{one.r:.1f}", number(one.by_chance), *_told(one.rho), number(one.rho_shuffled), *_told(one.fdr))
+            for asked, model, kind, words, one in ordered if words == "unit"]  # fmt: skip
+
+
+def _others(found: Found) -> list[Sequence[str]]:
+    return [(asked, kind, model, words, one.space, number(one.rho.value), number(one.rho_published), number(one.rho_spread.value), number(one.angle),
+             number(one.fdr.value), number(one.fdr_published), number(one.fdr_shuffled)) for asked, model, kind, words, one in found.variants]  # fmt: skip
 
 
 def _checks(found: Found) -> list[Sequence[str]]:
     return [(check.name, model or "-", str(check.n), str(check.dim), str(check.span), f"{check.filled:.1f}", number(check.cosine), f"{check.scale:.1f}",
              "unit" if check.normalised else "plain", f"{check.gradient_outside:.1e}", f"{check.hessian_outside:.1e}",
-             number(check.costs[1].within), number(check.costs[1].across), check.says) for _, model, check in found.checks]  # fmt: skip
+             number(check.costs[-1].within), number(check.costs[-1].across), check.says) for _, model, check in found.checks]  # fmt: skip
 
 
 def _told(value: Estimate) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.order import Order, sampling
+from training.order import Order, part, sampling
 
 
 def rows(order, start, stop, most=7):
@@ -121,3 +121,18 @@ def test_repeated_pictures_come_as_often_as_their_weight_says():
 def test_an_order_of_nothing_is_refused():
     with pytest.raises(ValueError, match="no row"):
         Order(np.array([], dtype=np.int64), np.array([], dtype=np.int64))
+
+
+@pytest.mark.parametrize("of_taxa", [False, True])
+def test_smaller_shares_are_part_of_larger_ones(of_taxa):
+    taxa = np.random.default_rng(0).integers(0, 40, 1000) if of_taxa else None
+    found = [part(1000, share, seed=3, taxa=taxa) for share in (0.05, 0.25, 1.0)]
+    for small, large in itertools.pairwise(found):
+        assert not (small & ~large).any()
+    if taxa is None:
+        assert [int(rows.sum()) for rows in found] == [50, 250, 1000]
+    else:
+        assert [len(set(taxa[rows])) for rows in found] == [2, 10, 40]
+        assert not set(taxa[found[1]]) & set(taxa[~found[1]])  # whole taxa
+    assert (part(1000, 0.25, seed=4, taxa=taxa) != found[1]).any()
+    assert part(1000, 1e-9, seed=3, taxa=taxa).any()

@@ -202,7 +202,7 @@ def test_recomputation_and_full_captions_change_nothing_but_rounding(trained, tm
 
 
 @pytest.mark.parametrize("field", ["loss.kind=cross_entropy", "text.types=['flat']", "text.types=['sci']", "loss.one_hot=true",
-                                   "data.temperature=0.5", "data.cap=1", "data.replacement=true", "image.resize=shortest"])  # fmt: skip
+                                   "data.temperature=0.5", "data.cap=1", "data.share=0.5", "data.replacement=true", "image.resize=shortest"])  # fmt: skip
 def test_every_variant_trains_and_is_validated(trained, field):
     steps = trained("--set", field, *sets(optimizer__steps=2, validation__every_steps=2))
     assert len(steps) == 3 and all(math.isfinite(line.get("loss", 0)) for line in steps)
