@@ -31,7 +31,7 @@ def species(path: Path, title: str, examples: Examples, shown: Sequence[tuple[st
     """A column per model: its species on their first two principal axes and by t-SNE, coloured by the trait, with pictures."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4 * len(shown), 8.4), dpi=110)
+    figure = Figure(figsize=(4.4 * len(shown), 8.4), dpi=110, layout="constrained")
     axes = figure.subplots(2, len(shown), squeeze=False)
     for column, (model, own, values) in enumerate(shown):
         centred = own.vectors - own.vectors.mean(0)
@@ -55,7 +55,7 @@ def variants(path: Path, title: str, seen: Sequence[tuple[Model, Features]], kin
     """A panel per model: pictures of three species along their main direction and across it, along what varies within."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4 * len(seen), 4.4), dpi=110)
+    figure = Figure(figsize=(4.4 * len(seen), 4.4), dpi=110, layout="constrained")
     panels = figure.subplots(1, len(seen), squeeze=False)[0]
     for one, (model, its) in zip(panels, seen, strict=True):
         vectors = its.unit().astype(np.float64)
@@ -92,7 +92,11 @@ def rho(path: Path, told: Sequence[tuple[str, str, str, str, Orthogonality]]) ->
     its = [row for row in told if row[3] == "unit" and row[4].space == "three species"]
     groups = list(dict.fromkeys((row[0], row[2]) for row in its))
     models = list(dict.fromkeys(row[1] for row in its))
-    figure = Figure(figsize=(9, 1.6 + 0.5 * len(groups) * (1 + 0.4 * len(models))), dpi=120)
+    figure = Figure(
+        figsize=(9, 1.6 + 0.5 * len(groups) * (1 + 0.4 * len(models))),
+        dpi=120,
+        layout="constrained",
+    )
     left, right = figure.subplots(1, 2)
     height = 0.8 / len(models)
     legend: dict[str, Any] = {}
@@ -105,7 +109,7 @@ def rho(path: Path, told: Sequence[tuple[str, str, str, str, Orthogonality]]) ->
         left.plot([one.by_chance] * 2, [y - height / 2, y + height / 2], color="#a33", linewidth=1.2)  # fmt: skip
         left.plot(one.rho_shuffled, y, "D", markersize=3, color=INK, fillstyle="none")
     for axes, name in ((left, "rho: lower is across species\n(red: a random space; diamond: species shuffled)"), (right, "Fisher's ratio: higher is apart")):  # fmt: skip
-        axes.set_yticks(range(len(groups)), [f"{kind}\n{asked}" for asked, kind in groups], fontsize=7)  # fmt: skip
+        axes.set_yticks(range(len(groups)), [f"{kind}\n{asked}" for asked, kind in groups], fontsize=7, parse_math=False)  # fmt: skip
         axes.invert_yaxis()
         axes.set_xlabel(name, fontsize=8)
     left.set_xlim(-0.1, 1.1)  # intervals of what is noise go far beyond
@@ -113,22 +117,25 @@ def rho(path: Path, told: Sequence[tuple[str, str, str, str, Orthogonality]]) ->
     _finish(figure, path)
 
 
-def costs(path: Path, checks: Sequence[Check]) -> None:
-    """What a deviation within, across and anywhere adds to the loss, by its size; plain vectors above, unit vectors below."""
+def costs(path: Path, checks: Sequence[tuple[str, Check]]) -> None:
+    """What a deviation within and across adds to the loss, by its size; a column per prototypes, unit vectors below."""
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(check.name for check in checks))
-    figure = Figure(figsize=(3.2 * len(names), 5.6), dpi=110)
+    names = list(dict.fromkeys(name for name, _ in checks))
+    figure = Figure(figsize=(3.4 * len(names), 5.8), dpi=110, layout="constrained")
     panels = figure.subplots(2, len(names), squeeze=False)
-    for check in checks:
-        one = panels[int(check.normalised)][names.index(check.name)]
+    for name, check in checks:
+        one = panels[int(check.normalised)][names.index(name)]
         size = [cost.size for cost in check.costs]
-        shade = COLOURS[[c.scale for c in checks if c.name == check.name and c.normalised == check.normalised].index(check.scale) % len(COLOURS)]  # fmt: skip
+        scales = [c.scale for n, c in checks if (n, c.normalised) == (name, check.normalised)]
+        shade = COLOURS[scales.index(check.scale) % len(COLOURS)]
         one.plot(size, [cost.within for cost in check.costs], "-", color=shade, label=f"scale {check.scale:.0f}, within")  # fmt: skip
         one.plot(size, [cost.across for cost in check.costs], ":", color=shade, label=f"scale {check.scale:.0f}, across")  # fmt: skip
-        one.set_title(f"{check.name}, {'unit' if check.normalised else 'plain'} vectors", fontsize=8, parse_math=False)  # fmt: skip
-        one.set(xlabel="size of the deviation", ylabel="rise of the loss", yscale="symlog")
-    panels[0][0].legend(fontsize=6, frameon=False)
+        one.set_title(f"{name}\n{'unit' if check.normalised else 'plain'} vectors", fontsize=8, parse_math=False)  # fmt: skip
+        one.set(xlabel="size of the deviation", ylabel="rise of the loss")
+        one.tick_params(labelsize=7)
+    for axes in panels[0]:
+        axes.legend(fontsize=6, frameon=False)
     _finish(figure, path)
 
 
@@ -180,7 +187,6 @@ def _finish(figure: Any, path: Path) -> None:
     for axes in figure.axes:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        for text in [*axes.get_yticklabels(), *(axes.get_legend().get_texts() if axes.get_legend() else ())]:  # fmt: skip
-            text.set_parse_math(False)
-    figure.tight_layout()
+        for text in axes.get_legend().get_texts() if axes.get_legend() else ():
+            text.set_parse_math(False)  # names as they are: a dollar sign in one is no formula
     figure.savefig(path, metadata={"Software": None})

@@ -164,8 +164,8 @@ def coded(own: Means, trait: Trait) -> tuple[Floats, list[str]]:
         kept = sorted({s for s in said if said.count(s) >= alignment.LEAST_OF_CLASS})
         classes = [*kept, *(["others"] if set(said) - set(kept) else [])]
         made = np.array([classes.index(s if s in kept else "others") for s in said], dtype=np.float64)  # fmt: skip
-    if len(set(made.tolist())) < 2:
-        raise ValueError(f"of {len(own.names)} species with the trait and {LEAST_PICTURES} pictures all are alike")  # fmt: skip
+    if len(own.names) >= alignment.LEAST_SPECIES and len(set(made.tolist())) < 2:
+        raise ValueError(f"all {len(own.names)} species with the trait and {LEAST_PICTURES} pictures are alike")  # fmt: skip
     return made, classes
 
 

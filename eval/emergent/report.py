@@ -72,7 +72,9 @@ def write(out: Path, found: Found) -> Path:
     parts += [Section(title, figure=path) for title, path in found.drawn]
     if found.checks:
         path = out / "figures" / "theory.png"
-        drawings.costs(path, [check for _, _, check in found.checks])
+        drawings.costs(
+            path, [(f"{check.name}\n{model}", check) for _, model, check in found.checks]
+        )
         columns = ("prototypes", "model", "number", "dimensions", "span", "effective", "mean |cos|", "scale", "vectors", "gradient outside", "Hessian outside", "within", "across", "theorem")  # fmt: skip
         parts.append(Section("The theorem, checked", THEORY, columns, _checks(found), path))
     if found.variants:

@@ -180,6 +180,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
     from eval import listing
     from eval.emergent import scaling_page, traits
     from eval.model import PIXELS, UNTRAINED, opened
+    from eval.page import number
 
     plans = planned(args)
     asked = listing.read(args.on, args.out)
@@ -194,7 +195,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
         found = list(figures(opened(str(folder)), asked, known, args.out))
         ways = itertools.product(args.of, args.equal) if one.share == 1 else [(one.of, one.equal)]
         rows += [Figure(of, equal, one.share, one.seed, *pair) for of, equal in ways for pair in found]  # fmt: skip
-        terminal.tell(f"{k + 1} of {len(plans)}  {one.name}: " + ", ".join(f"{name} {value:.3f}" for name, value in found[:4]))  # fmt: skip
+        terminal.tell(f"{k + 1} of {len(plans)}  {one.name}: " + ", ".join(f"{name} {number(value)}" for name, value in found))  # fmt: skip
     trend = slopes(rows)
     (args.out / "scaling.json").write_text(json.dumps({"figures": [_plain(dataclasses.asdict(row)) for row in rows], "controls": controls},
                                                       indent=1).replace("NaN", "null") + "\n", encoding="utf-8")  # fmt: skip

@@ -50,12 +50,14 @@ def draw(path: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, 
 
     figures, ways = _figures(rows), _ways(rows)
     columns = min(3, len(figures))
-    drawing = Drawing(figsize=(4.2 * columns, 3.1 * -(-len(figures) // columns)), dpi=110)
+    drawing = Drawing(
+        figsize=(4.2 * columns, 3.1 * -(-len(figures) // columns)), dpi=110, layout="constrained"
+    )
     panels = drawing.subplots(-(-len(figures) // columns), columns, squeeze=False).ravel()
     legend: dict[str, Any] = {}
     for axes, figure in zip(panels, figures, strict=False):
         for k, (of, equal) in enumerate(ways):
-            its = [row for row in rows if (row.figure, row.of, row.equal) == (figure, of, equal)]
+            its = [row for row in rows if (row.figure, row.of, row.equal) == (figure, of, equal) and row.value == row.value]  # fmt: skip
             shares = sorted({row.share for row in its})
             colour = COLOURS[k % len(COLOURS)]
             axes.plot([row.share for row in its], [row.value for row in its], "o", markersize=3, color=colour, alpha=0.6)  # fmt: skip
@@ -64,7 +66,8 @@ def draw(path: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, 
             value = _control(controls, name, figure)
             if value == value:
                 legend[name] = axes.axhline(value, color=INK, linewidth=1, linestyle=(":", "--")[k % 2])  # fmt: skip
-        axes.set(xscale="log")
+        if any(row.value == row.value for row in rows if row.figure == figure):
+            axes.set(xscale="log")
         axes.set_title(figure, fontsize=9, color=INK, parse_math=False)
         axes.set_xlabel("share of the dataset", fontsize=8)
     for axes in panels:
@@ -72,8 +75,7 @@ def draw(path: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, 
             axes.spines[side].set_visible(False)
     for axes in panels[len(figures) :]:
         axes.set_axis_off()
-    drawing.legend(list(legend.values()), list(legend), loc="upper center", ncols=3, fontsize=8, frameon=False)  # fmt: skip
-    drawing.tight_layout(rect=(0, 0, 1, 0.95))
+    drawing.legend(list(legend.values()), list(legend), loc="outside upper center", ncols=3, fontsize=8, frameon=False)  # fmt: skip
     drawing.savefig(path, metadata={"Software": None})
 
 

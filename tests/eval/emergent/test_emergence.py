@@ -1,0 +1,72 @@
+"""The command: a page with its controls, figures as data, and clear words for what cannot be asked."""
+
+import json
+import re
+
+import pytest
+
+from eval import run
+from tests.benchmarks import _variants
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return _variants.make(tmp_path_factory.mktemp("drawn"), step=12)
+
+
+def test_a_page_says_what_emerged_beside_models_that_learned_nothing(drawn, tmp_path, capsys):
+    labels, traits = drawn
+    asked = ["tiny-vit:random", "--emergence", "--on", str(labels), "--traits", str(traits), "--out", str(tmp_path), "--workers", "0"]  # fmt: skip
+    assert run.main(asked) == 0
+    said = capsys.readouterr().out
+    assert "pixels" in said and re.search(r"rho .* by chance 0\.0", said)
+    found = json.loads((tmp_path / "emergence.json").read_text())
+    alignments = [row for row in found if "trait" in row]
+    assert {row["model"] for row in alignments} == {"pixels", "tiny-vit:random"}
+    assert {row["trait"] for row in alignments} == {"beak", "habitat", "kin"}
+    assert all(row["low"] is None or row["low"] <= row["value"] <= row["high"] for row in alignments)  # fmt: skip
+    habitat = [row for row in alignments if row["trait"] == "habitat" and row["model"] == "pixels"]
+    assert any(row["verdict"] == "beyond ancestry" for row in habitat), "it fills the picture"
+    assert {row["variant"] for row in found if "variant" in row} == {"sex", "life stage"}
+    assert {row["space"] for row in found if "variant" in row} == {"three species", "all species"}
+    assert any(row["name"].startswith("names of") for row in found if "gradient_outside" in row)
+    page = (tmp_path / "emergence.html").read_text()
+    assert page.count("data:image/png") == 3 + 2 + 2, "traits, variants, rho and theory"
+    for title in ("Traits of species", "How much of a trait is ancestry", "Variation within species", "The theorem, checked"):  # fmt: skip
+        assert title in page and title in (tmp_path / "emergence.md").read_text()
+
+
+def test_a_trained_model_is_judged_beside_itself_without_training():
+    from eval.emergent.judge import controlled
+
+    assert controlled(["local-dir:x", "pixels"]) == ["pixels", "untrained:local-dir:x", "local-dir:x"]  # fmt: skip
+    assert controlled(["ViT-B-32:random"]) == ["pixels", "ViT-B-32:random"]
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    ([], "needs models, and labelled pictures"),
+    (["--on", "{labels}", "--traits", "{traits}", "--trait", "beek"], "did you mean"),
+    (["--on", "{plain}"], "there is nothing to look for"),
+    (["--on", "{labels}", "--traits", "absent.csv"], "cannot be read"),
+])  # fmt: skip
+def test_what_cannot_be_asked_is_said_at_once(drawn, tmp_path, capsys, more, said):
+    labels, traits = drawn
+    plain = labels.with_name("plain.csv")
+    plain.write_text("\n".join(",".join(line.split(",")[:2]) for line in labels.read_text().splitlines()))  # fmt: skip
+    more = [part.format(labels=labels, traits=traits, plain=plain) for part in more]
+    assert run.main(["tiny-vit:random", "--emergence", "--out", str(tmp_path), *more]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_trait_of_too_few_species_is_told_and_the_rest_done(drawn, tmp_path, capsys):
+    labels, _ = drawn
+    few = tmp_path / "few.csv"
+    few.write_text(
+        "species,size,mood\nGeospiza fortis,1.5,glad\nPuma concolor,2.5,sad\nX y,3,sad\n"
+    )
+    assert run.main(["pixels", "--emergence", "--on", str(labels), "--traits", str(few), "--out", str(tmp_path), "--workers", "0"]) == 1  # fmt: skip
+    assert "1 species have the trait and enough pictures; it takes 12" in capsys.readouterr().out
+    assert "not done" in (tmp_path / "emergence.md").read_text()
+    assert (
+        run.main(["pixels", "--on", str(labels), "--traits", str(few), "--out", str(tmp_path)]) == 2
+    )
