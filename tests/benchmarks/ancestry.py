@@ -29,7 +29,7 @@ MOST = 0.10  # of worlds, where the level is 0.05 and there are so few
 def run(*, quick: bool) -> Result:
     """Four kinds of world, numbers and classes; about six minutes."""
     tree = Lineages.of([one.lineage[:-1] for one in SPECIES])
-    n = 2 if quick else N_WORLDS
+    n = 1 if quick else N_WORLDS
     rows, targets = list[Row](), []
     for kind, by_rank in KINDS.items():
         share = Shares(np.array(by_rank))
