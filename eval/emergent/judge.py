@@ -138,7 +138,7 @@ def _trait(asked: Examples, seen: Sequence[tuple[Model, Features]], trait: Trait
         if not shown:
             found.shares.append((asked.name, trait.name, len(own.names), _shares(own.lineages, values, trait.is_number)))  # fmt: skip
         found.alignments += [(asked.name, model.name, trait.name, len(own.names), one) for one in told]  # fmt: skip
-        best = next(one for one in told if one.figure.startswith("axis read on other clades"))
+        best = next(one for one in told if one.figure.startswith(alignment.HARDEST))
         terminal.tell(f"{model.name}  {asked.name}  {trait.name}: {best.figure} {best.value:.3f} ({best.low:.3f} to {best.high:.3f}), by ancestry {best.kin:.3f}: {best.verdict}")  # fmt: skip
         shown.append((model.name, own, values))
     title = f"{trait.name}: species of {asked.name}"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from catalog.ranks import RANKS
 from eval import page
-from eval.emergent import drawings
+from eval.emergent import alignment, drawings
 from eval.emergent.orthogonality import Estimate
+from eval.model import PIXELS, RANDOM, UNTRAINED
 from eval.page import Section, number
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ THEORY = (
 
 def write(out: Path, found: Found) -> Path:
     """Both files; returns the HTML."""
-    parts = [Section("What this is", ABOUT)]
+    parts = [
+        Section("What this is", ABOUT),
+        Section("In short", (*_traits_in_short(found), *_variants_in_short(found))),
+    ]
     if found.alignments:
         parts.append(Section("Traits of species", TRAITS, ("set", "trait", "species", "figure", "model", "value", "95 %", "by chance", "p (chance)", "by kin", "p (kin)", "p (all)", "says"), _traits(found)))  # fmt: skip
         rows = [(asked, trait, str(n), *map(number, shares), number(1 - sum(shares))) for asked, trait, n, shares in found.shares]  # fmt: skip
@@ -83,6 +87,42 @@ def write(out: Path, found: Found) -> Path:
             Section("Variation within species: other definitions", OTHERS, more, _others(found))
         )
     return page.write(out, "emergence", "What emerged", parts, [f"not done: {why}" for why in found.undone])  # fmt: skip
+
+
+def _is_control(model: str) -> bool:
+    return model == PIXELS or model.startswith(UNTRAINED) or model.endswith(f":{RANDOM}")
+
+
+def _traits_in_short(found: Found) -> list[str]:
+    """A sentence per trait and model, of the figure that asks most, beside what models that learned nothing reach."""
+    made = []
+    its = [row for row in found.alignments if row[4].figure.startswith(alignment.HARDEST)]
+    for asked, model, trait, _, one in its:
+        if _is_control(model):
+            continue
+        others = {m: o.value for a, m, t, _, o in its if (a, t) == (asked, trait) and _is_control(m)}  # fmt: skip
+        if one.verdict != "beyond ancestry":
+            says = one.verdict
+        elif one.low > max(others.values(), default=0.0):
+            says = "beyond ancestry, and more than without learning"
+        else:
+            says = "beyond ancestry, but no more than without learning can be told"
+        beside = ", ".join(f"{name} {number(value)}" for name, value in others.items())
+        made.append(f"{trait}, {asked}: {model} reads it in clades kept out at {number(one.value)} ({_interval(one.low, one.high)}; {beside}): {says}.")  # fmt: skip
+    return made
+
+
+def _variants_in_short(found: Found) -> list[str]:
+    made = []
+    its = [row for row in found.variants if row[3] == "unit" and row[4].space == "three species"]
+    for asked, model, kind, _, one in its:
+        if _is_control(model):
+            continue
+        others = ", ".join(f"{m} {number(o.fdr.value)}" for a, m, k, _, o in its if (a, k) == (asked, kind) and _is_control(m))  # fmt: skip
+        made.append(f"{kind}, {asked}: {model} tells them apart by {number(one.fdr.value)} ({_interval(one.fdr.low, one.fdr.high)}; {others}); of the difference "
+                    f"{number(one.rho.value)} ({_interval(one.rho.low, one.rho.high)}) lies within the space of three species, {number(one.rho_shuffled)} within one of species "
+                    f"shuffled, {number(one.by_chance)} within a random one.")  # fmt: skip
+    return made
 
 
 def _traits(found: Found) -> list[Sequence[str]]:

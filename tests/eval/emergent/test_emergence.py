@@ -6,6 +6,9 @@ import re
 import pytest
 
 from eval import run
+from eval.emergent import report
+from eval.emergent.alignment import Alignment
+from eval.emergent.judge import Found
 from tests.benchmarks import _variants
 
 
@@ -34,6 +37,20 @@ def test_a_page_says_what_emerged_beside_models_that_learned_nothing(drawn, tmp_
     assert page.count("data:image/png") == 3 + 2 + 2, "traits, variants, rho and theory"
     for title in ("Traits of species", "How much of a trait is ancestry", "Variation within species", "The theorem, checked"):  # fmt: skip
         assert title in page and title in (tmp_path / "emergence.md").read_text()
+
+
+@pytest.mark.parametrize(("low", "p", "says"), [
+    (0.8, 0.001, "more than without learning"), (0.4, 0.001, "no more than without learning"), (0.8, 0.2, "no more than ancestry")])  # fmt: skip
+def test_what_nobody_had_to_learn_is_told_apart(tmp_path, low, p, says):
+    def read(value, low, p):
+        return Alignment("axis read on other clades", value, low, 0.95, 0.0, 0.001, 0.0, p, p)
+
+    found = Found(alignments=[("birds", "pixels", "beak", 20, read(0.5, 0.3, 0.001)), ("birds", "mine", "beak", 20, read(0.9, low, p))])  # fmt: skip
+    (tmp_path / "figures").mkdir()
+    page = report.write(tmp_path, found).read_text()
+    (said,) = re.findall("beak, birds: mine reads it in clades kept out at 0.900 .*?</p>", page)
+    assert "pixels 0.500" in said and says in said
+    assert "pixels reads it" not in page
 
 
 def test_a_trained_model_is_judged_beside_itself_without_training():
