@@ -13,8 +13,10 @@ from PIL import Image
 
 from eval import examples as sets
 from eval import model as models
-from eval.features import features
+from eval.features import features, unit
 from tests.drawings import photo
+from training import create
+from training.model import plain_state
 
 
 @pytest.fixture
@@ -137,3 +139,30 @@ def test_a_run_that_was_not_exported_says_what_to_do(tmp_path):
         models.opened(str(tmp_path))
     with pytest.raises(ValueError, match="--precision 'int8'"):
         models.opened("tiny-vit:random", precision="int8")
+
+
+def test_an_untrained_twin_has_the_same_eyes_and_other_weights(tmp_path):
+    from safetensors.torch import save_file
+
+    state = plain_state(create.model("tiny-vit", seed=7).state_dict())
+    state = {name: value.contiguous() for name, value in state.items()}
+    save_file(state, tmp_path / "weights.safetensors")
+    name = f"tiny-vit:{tmp_path / 'weights.safetensors'}"
+    own, twin = models.opened(name), models.opened(f"untrained:{name}")
+    assert own.digest != twin.digest and own.seeing.text == twin.seeing.text and own.dim == twin.dim
+    assert twin.digest == models.opened(f"untrained:{name}").digest, "the same chance each time"
+    assert not models.opened("untrained:timm:vit_tiny_patch16_224:random").has_text
+
+
+def test_pixels_tell_colours_contrasts_and_edges_apart(tmp_path):
+    seen = models.opened("pixels")
+    assert not seen.has_text
+    flat = Image.new("RGB", (90, 60), (200, 30, 30))
+    other = Image.new("RGB", (90, 60), (30, 30, 200))
+    stripes = Image.fromarray(np.tile(np.repeat([[0, 255]], 8, axis=1).repeat(60, 0)[..., None], (1, 6, 3)).astype(np.uint8))  # fmt: skip
+    squares = torch.from_numpy(np.stack([seen.seeing.see(i) for i in (flat, other, stripes, stripes.transpose(Image.Transpose.ROTATE_90))]))  # fmt: skip
+    vectors = unit(seen.image_features(squares))
+    assert vectors.shape == (4, seen.dim) and np.isfinite(vectors).all()
+    alike = vectors @ vectors.T
+    assert alike[0, 1] < 0.75, "other colours"
+    assert 0.2 < alike[2, 3] < 0.95, "the same colours, other edges"
