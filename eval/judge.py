@@ -58,7 +58,7 @@ def judge(args: argparse.Namespace) -> Made:
     """
     if not args.models:
         raise ValueError("name at least one model, such as local-dir:treeoflife-data/runs/sample/export; --list shows the benchmarks")  # fmt: skip
-    _checked(args)
+    checked(args)
     plans = listing.planned(args.on, args.tasks, args.data)
     given = _given(args, plans)
     models = [opened(name, precision=args.precision) for name in dict.fromkeys(args.models)]
@@ -80,7 +80,8 @@ def judge(args: argparse.Namespace) -> Made:
     return made
 
 
-def _checked(args: argparse.Namespace) -> None:
+def checked(args: argparse.Namespace) -> None:
+    """Raises ValueError for what no judgement can do with."""
     if args.labels and args.labels not in zero_shot.KINDS:
         raise ValueError(f"--labels {args.labels!r} is unknown; choose of {', '.join(zero_shot.KINDS)}")  # fmt: skip
     if any(k < 1 for k in args.shots):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from catalog.benchmarks import ANY_SET, BENCHMARKS, BY_NAME, TASKS, Benchmark
 from catalog.toml_tree import nearest
-from eval import examples as sets
+from eval import examples as test_sets
 from eval.examples import Examples
 from eval.tasks import awa2, fishnet, herbarium19, newt, plantdoc
 
@@ -46,10 +46,15 @@ def planned(on: Sequence[str], tasks: Sequence[str], data: Path) -> list[Planned
             found.append(Planned(read(name, data), chosen, benchmark))
     if not found:
         raise ValueError(f"none of {', '.join(names)} has the task {', '.join(tasks)}")
-    labels = [plan.examples.name for plan in found]
-    if len(set(labels)) < len(labels):
-        raise ValueError(f"two test sets are called {max(labels, key=labels.count)}: judge them one after another, with two --out")  # fmt: skip
+    distinct([plan.examples for plan in found])
     return found
+
+
+def distinct(sets: Sequence[Examples]) -> None:
+    """Raises ValueError where two test sets have one name."""
+    names = [one.name for one in sets]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two test sets are called {max(names, key=names.count)}: judge them one after another, with two --out")  # fmt: skip
 
 
 def read(name: str, data: Path) -> Examples:
@@ -58,12 +63,12 @@ def read(name: str, data: Path) -> Examples:
     if benchmark is None:
         if "/" not in name and not Path(name.partition("#")[0]).exists():
             raise ValueError(f"--on {name!r} is neither a file or folder nor a benchmark{nearest(name, list(BY_NAME))}")  # fmt: skip
-        return sets.found(name)
+        return test_sets.found(name)
     if benchmark.missing(data):
         raise ValueError(benchmark.told(data))
     folder = data / name
     if name in READERS:
         return replace(READERS[name](folder), name=name)
     path = next(p for p in (folder / "metadata.csv", folder / "metadata.csv.gz") if p.is_file())
-    found = sets.from_table(path, images=folder / "images", name=name)
+    found = test_sets.from_table(path, images=folder / "images", name=name)
     return replace(found, kind=benchmark.kind, cleaning=benchmark.cleaning)

@@ -141,7 +141,7 @@ def _clip(name: str, device: torch.device, precision: str) -> Model:
     try:
         with create.quietly():
             net, _, transform = open_clip.create_model_and_transforms(
-                place or architecture, pretrained=weights or None, load_weights=is_trained, precision="fp32", weights_only=True
+                place or architecture, pretrained=weights or None, load_weights=is_trained, pretrained_text=is_trained, precision="fp32", weights_only=True
             )  # fmt: skip
         tokenizer = _tokenizer(place, architecture)
     except create.UNREADABLE as error:

@@ -95,13 +95,15 @@ def _entries(said: str) -> Iterator[Any]:
     while mark != "]":
         at = space.match(said, at + 1).end()  # type: ignore[union-attr]
         if said[at : at + 1] == "]" and mark == "[":
-            return
+            break
         entry, at = decoder.raw_decode(said, at)
         yield entry
         at = space.match(said, at).end()  # type: ignore[union-attr]
         mark = said[at : at + 1]
         if mark not in (",", "]"):
             raise json.JSONDecodeError("no , or ] behind an entry", said, at)
+    if said[at + 1 :].strip():
+        raise json.JSONDecodeError("something behind the list", said, at + 1)
 
 
 def has(place: str) -> bool:

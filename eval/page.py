@@ -65,6 +65,7 @@ def cell(words: str) -> str:
     """Text that Markdown takes as text."""
     return (
         html.escape(" ".join(words.split()), quote=False)
+        .replace("\\", "\\\\")
         .replace("|", "\\|")
         .replace("[", "\\[")
         .replace("*", "\\*")

@@ -25,13 +25,19 @@ from eval.emergent.ancestry import Floats, Ints, Lineages
 
 N_DRAWS, N_FOLDS, N_NEAR = 999, 5, 5
 LEVEL = 0.05
+SIGNED = (
+    "axis read on other species",
+    "axis read on other clades",
+    "distances, ancestry held constant",
+    "silhouette",
+)  # from -1
 HARDEST = "axis read on other clades"  # the figure that asks most
-LEAST_SPECIES, LEAST_OF_CLASS = 12, 4
+LEAST_SPECIES, LEAST_OF_CLASS, LEAST_CLADES = 12, 4, 6
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """One figure of one trait: its value, 95 % (by leaving out clades), what chance gives, and how rarely as much."""
+    """One figure of one trait (NaN: it cannot be asked): its value, 95 % (by leaving out clades), what chance gives, and how rarely as much."""
 
     figure: str
     value: float
@@ -42,12 +48,17 @@ class Alignment:
     kin: float  # the mean over traits that came down the tree by themselves
     p_kin: float
     p_together: float  # the same, for all figures of the trait asked at once
+    has_tree: bool = True  # False where no rank tells some species apart and some together
 
     @property
     def verdict(self) -> str:
         """What the two chances leave of it."""
+        if self.value != self.value:
+            return "cannot be asked"
         if not self.p_random < LEVEL:
             return "not told from chance"
+        if not self.has_tree:
+            return "more than chance, ancestry unknown"
         return "beyond ancestry" if self.p_together < LEVEL else "no more than ancestry"
 
 
@@ -162,25 +173,41 @@ def _told(name: str, figure: Figure, space: Space, every: NDArray[Any], n: int) 
     """
     values = figure(space, every)
     own, (random, *kins) = float(values[0]), np.split(values[1:], 3)
+    has_tree = bool(space.lineages.splits.any())
+    if own != own:
+        return Alignment(name, own, own, own, own, 1.0, own, 1.0, 1.0, has_tree)
+    low, high = _interval(figure, space, every, own)
+    least = -1.0 if name in SIGNED else 0.0
+    p = [(1 + int((part >= own - 1e-12).sum())) / (1 + n) for part in (random, *kins)]
+    return Alignment(name, own, max(low, least) if low == low else low, min(high, 1.0) if high == high else high, float(random.mean()), p[0],
+                     float(max(kin.mean() for kin in kins)), max(p[1:]), 1.0, has_tree)  # fmt: skip
+
+
+def _interval(figure: Figure, space: Space, every: NDArray[Any], own: float) -> tuple[float, float]:
+    """95 % of a figure by the jackknife over clades; NaN of too few."""
+    from scipy.stats import t
+
     without = []
     for c in np.unique(space.clades):
         keep = space.clades != c
         if keep.sum() >= LEAST_SPECIES and len(np.unique(every[keep, 0])) > 1:
             without.append(float(figure(space.only(keep), _relabelled(every[keep, :1]))[0]))
-    left = np.array(without)
-    far = 1.96 * float(np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())) if len(left) > 1 else float("nan")  # fmt: skip
-    p = [(1 + int((part >= own - 1e-12).sum())) / (1 + n) for part in (random, *kins)]
-    return Alignment(name, own, max(own - far, -1.0), min(own + far, 1.0), float(random.mean()), p[0],
-                     float(max(kin.mean() for kin in kins)), max(p[1:]), 1.0)  # fmt: skip
+    left = np.array([value for value in without if value == value])
+    n = len(left)
+    if n < LEAST_CLADES:
+        return float("nan"), float("nan")
+    far = float(t.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum()))
+    return own - far, own + far
 
 
 def _together(told: list[Alignment]) -> list[Alignment]:
-    """With what the rarest of several figures means (S. Holm, 1979)."""
-    most, made = 0.0, dict[int, Alignment]()
-    for place, at in enumerate(sorted(range(len(told)), key=lambda i: told[i].p_kin)):
-        most = max(most, min(1.0, (len(told) - place) * told[at].p_kin))
+    """With what the rarest of several figures means (S. Holm, 1979); those that cannot be asked are not counted."""
+    asked = [i for i, one in enumerate(told) if one.value == one.value]
+    most, made = 0.0, list(told)
+    for place, at in enumerate(sorted(asked, key=lambda i: told[i].p_kin)):
+        most = max(most, min(1.0, (len(asked) - place) * told[at].p_kin))
         made[at] = replace(told[at], p_together=most)
-    return [made[i] for i in range(len(told))]
+    return made
 
 
 def _relabelled(every: NDArray[Any]) -> NDArray[Any]:
@@ -201,6 +228,8 @@ def _purity(space: Space, every: Ints, barred: Ints | None) -> Floats:
     is_there = np.isfinite(np.take_along_axis(near, order, 1))
     same = (every[order] == every[:, None]) & is_there[..., None]  # (K, near, draws)
     has = is_there.any(1)
+    if not has.any():
+        return np.full(every.shape[1], np.nan)
     return np.asarray((same.sum(1)[has] / is_there.sum(1)[has, None]).mean(0))
 
 
@@ -221,10 +250,10 @@ def _correlations(one: Floats, other: Floats) -> Floats:
 def _mantel(space: Space, traits: Floats) -> Floats:
     """Of each trait (K, T), the first dealt out anew in all others: the rank correlation of its differences with distances,
     that with tree distances taken out of both."""
-    upper = np.triu_indices(len(traits), 1)
+    upper, shared = space.lineages.pairs
     squares = (space.means**2).sum(1)
     far = np.sqrt(np.maximum(squares[:, None] + squares - 2 * space.means @ space.means.T, 0))[upper]  # fmt: skip
-    apart = -space.lineages.shared()[upper].astype(np.float64)
+    apart = -shared.astype(np.float64)
     d, t = _ranks(far[:, None])[:, 0], _ranks(apart[:, None])[:, 0]
     dt = float(d @ t)
     known, code = np.unique(traits[:, 0], return_inverse=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +32,10 @@ class Lineages:
 
     @classmethod
     def of(cls, paths: Sequence[Sequence[str]]) -> Lineages:
-        """From names of each species from the top; one that is not stated ("") is taken for one of its own below."""
+        """From names of each species from the top; a rank that is not stated ("") is shared with nobody, but by what is below."""
         filled = []
-        for path in paths:
-            named, lowest = list(path), "?"
+        for number, path in enumerate(paths):
+            named, lowest = list(path), f"?{number}"
             for r in range(len(named) - 1, -1, -1):
                 lowest = named[r] or f"?{lowest}"
                 named[r] = lowest
@@ -47,6 +48,18 @@ class Lineages:
     def n_species(self) -> int:
         """K."""
         return int(self.nodes.shape[1])
+
+    @cached_property
+    def splits(self) -> NDArray[np.bool_]:
+        """Which ranks tell some species apart and some together, (R,)."""
+        n = np.array([len(np.unique(row)) for row in self.nodes])
+        return np.asarray((n > 1) & (n < self.n_species))
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[Ints, Ints], Ints]:
+        """Every two species, and how many ranks they share."""
+        upper = np.triu_indices(self.n_species, 1)
+        return upper, self.shared()[upper]
 
     def shared(self) -> Ints:
         """How many ranks each two species share, (K, K), 0 to R."""
@@ -70,9 +83,11 @@ class Shares:
         """The share that relatives do not have in common."""
         return float(1 - self.by_rank.sum())
 
-    def evenly(self) -> Shares:
-        """As much in all, every rank alike."""
-        return Shares(np.full(len(self.by_rank), self.by_rank.mean()))
+    def evenly(self, lineages: Lineages) -> Shares:
+        """As much in all, every rank alike that tells species apart."""
+        if not lineages.splits.any():
+            return self
+        return Shares(np.where(lineages.splits, self.by_rank.sum() / lineages.splits.sum(), 0.0))
 
 
 def shares(lineages: Lineages, traits: Floats) -> Shares:
@@ -81,9 +96,7 @@ def shares(lineages: Lineages, traits: Floats) -> Shares:
     The mean product of two species' values, by how many ranks they share, made to rise with it by pooling (weights:
     pairs): its increments over the variance.
     """
-    k = lineages.n_species
-    upper = np.triu_indices(k, 1)
-    level = lineages.shared()[upper]
+    upper, level = lineages.pairs
     products = (traits @ traits.T)[upper]
     depth = len(lineages.nodes)
     n = np.bincount(level, minlength=depth + 1).astype(np.float64)
@@ -122,7 +135,7 @@ def evolved(lineages: Lineages, share: Shares, n: int, random: np.random.Generat
 def numbers(lineages: Lineages, values: Floats, n: int, random: np.random.Generator) -> list[Floats]:  # fmt: skip
     """The observed values (K,) dealt out n times (K, n), as they might have evolved apart from the looks; in two ways."""
     share = shares(lineages, normal_scores(values)[:, None])
-    drawn = (evolved(lineages, way, n, random) for way in (share, share.evenly()))
+    drawn = (evolved(lineages, way, n, random) for way in (share, share.evenly(lineages)))
     return [np.asarray(np.sort(values)[one.argsort(0).argsort(0)]) for one in drawn]
 
 
@@ -143,7 +156,7 @@ def classes(lineages: Lineages, labels: Ints, n: int, random: np.random.Generato
     """
     wanted, sizes = shares(lineages, one_hot(labels)), np.bincount(labels)
     made = []
-    for way in (wanted, wanted.evenly()):
+    for way in (wanted, wanted.evenly(lineages)):
         total = float(way.by_rank.sum())
         low, high, factor = 1.0, 1.0 / max(total, 1e-3), 1.0
         for _ in range(N_TRIALS if total else 0):

@@ -107,8 +107,8 @@ def rho(path: Path, told: Sequence[tuple[str, str, str, str, Orthogonality]]) ->
             legend[model] = axes.barh(y, value.value, height * 0.9, color=COLOURS[m % len(COLOURS)])
             axes.plot([value.low, value.high], [y, y], color=INK, linewidth=1.4)
         left.plot([one.by_chance] * 2, [y - height / 2, y + height / 2], color="#a33", linewidth=1.2)  # fmt: skip
-        left.plot(one.rho_shuffled, y, "D", markersize=3, color=INK, fillstyle="none")
-    for axes, name in ((left, "rho: lower is across species\n(red: a random space; diamond: species shuffled)"), (right, "Fisher's ratio: higher is apart")):  # fmt: skip
+        left.plot(one.rho_noise, y, "D", markersize=3, color=INK, fillstyle="none")
+    for axes, name in ((left, "rho: lower is across species\n(red: a random space; diamond: a space of noise)"), (right, "Fisher's ratio: higher is apart")):  # fmt: skip
         axes.set_yticks(range(len(groups)), [f"{kind}\n{asked}" for asked, kind in groups], fontsize=7, parse_math=False)  # fmt: skip
         axes.invert_yaxis()
         axes.set_xlabel(name, fontsize=8)

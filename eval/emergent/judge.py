@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,12 +36,13 @@ from eval.emergent.traits import Trait
 from eval.emergent.variants import Variants
 from eval.examples import Examples
 from eval.features import Features, features
-from eval.judge import file_of
+from eval.judge import checked, file_of
 from eval.model import PIXELS, RANDOM, UNTRAINED, Model, opened
 from training import text
 
 LEAST_PICTURES = 2  # of a species, for its mean to count
-MAX_SPECIES = 500  # whose names are prototypes of the check of the theorem
+MAX_SPECIES = 1_000  # of a trait: pairs of more take gigabytes
+MAX_NAMES = 20_000  # that are prototypes of the check of the theorem
 SCALES = (1.0, 10.0, 100.0)  # inverse temperatures of that check, beside the model's own
 
 Floats = NDArray[np.float64]
@@ -62,6 +64,7 @@ class Found:
     checks: list[tuple[str, str, Check]] = field(default_factory=list)
     drawn: list[tuple[str, Path]] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,30 +78,51 @@ class Means:
 
 
 def judge(args: argparse.Namespace) -> Found:
-    """Everything that the command line asks for. Raises ValueError for what the user has to mend, before any work."""
+    """Everything that the command line asks for.
+
+    Raises ValueError for what the user has to mend, before any work; what turns out later to be impossible is told, and
+    the rest done.
+    """
     if not args.models or not args.on:
         raise ValueError("--emergence needs models, and labelled pictures: python -m eval.run MODEL --emergence --on SET [--traits TABLE]")  # fmt: skip
+    if args.trait and not args.traits:
+        raise ValueError("--trait names columns of a table: say which with --traits")
+    if args.against or args.splits or args.tasks:
+        raise ValueError("--emergence does not go with --against, --splits or --tasks")
+    checked(args)
     sets = [listing.read(name, args.data) for name in dict.fromkeys(args.on)]
-    kinds = {asked.name: variants.found(asked) for asked in sets}
+    listing.distinct(sets)
+    kinds = [variants.found(asked) for asked in sets]
     known = traits.traits(args.traits, args.trait) if args.traits else []
-    if not known and not any(kinds.values()):
-        raise ValueError(f"{', '.join(kinds)}: no sex, no life stage, and no --traits TABLE: there is nothing to look for")  # fmt: skip
+    if not known and not any(kinds):
+        raise ValueError(f"{', '.join(one.name for one in sets)}: no sex, no life stage, and no --traits TABLE: there is nothing to look for")  # fmt: skip
     models = [opened(name, precision=args.precision) for name in controlled(args.models)]
-    found = Found()
-    for check in theory.toys():
-        found.checks.append(("", "", check))
+    found = Found(checks=[("", "", check) for check in theory.toys()])
     (args.out / "figures").mkdir(parents=True, exist_ok=True)
-    for asked in sets:
-        seen = [(model, features(model, asked, args.out, workers=args.workers, batch=args.batch)) for model in models]  # fmt: skip
+    for asked, own in zip(sets, kinds, strict=True):
+        seen = []
+        for model in models:
+            try:
+                seen.append((model, features(model, asked, args.out, workers=args.workers, batch=args.batch)))  # fmt: skip
+            except ValueError as error:  # of one model or set: the others are judged
+                _undone(found, f"{model.name}: {error}")
+        if not seen:
+            continue
         for trait in known:
             _trait(asked, seen, trait, args.out, found)
-        for kind in kinds[asked.name]:
+        for kind in own:
             _variant(asked, seen, kind, args.out, found)
         for model, _ in seen:
             _theory(asked, model, found)
     _write(args.out, found)
     terminal.tell(f"page: {report.write(args.out, found)}")
     return found
+
+
+def _undone(found: Found, why: str) -> None:
+    if why not in found.undone:
+        found.undone.append(why)
+        terminal.tell(f"not done: {why}")
 
 
 def controlled(models: Sequence[str]) -> list[str]:
@@ -109,13 +133,15 @@ def controlled(models: Sequence[str]) -> list[str]:
 
 
 def means(asked: Examples, found: Features, wanted: Sequence[str] = ()) -> Means:
-    """The means of species with enough readable pictures; of those in `wanted` where any are named."""
+    """The means of species with enough readable pictures, of MAX_SPECIES at most; of those in `wanted` where any are named."""
     labels = [traits.binomial(s or label) for s, label in zip(asked.column("species"), asked.column("label"), strict=True)]  # fmt: skip
     chosen, by_species = set(wanted), dict[str, list[int]]()
     for i in np.flatnonzero(found.good):
         if not chosen or labels[i] in chosen:
             by_species.setdefault(labels[i], []).append(int(i))
     names = sorted(name for name, places in by_species.items() if len(places) >= LEAST_PICTURES)
+    if len(names) > MAX_SPECIES:  # the same for every model
+        names = sorted(random.Random(0).sample(names, MAX_SPECIES))
     unit, rows = found.unit(), asked.rows()
     vectors = np.stack([unit[by_species[name]].mean(0, dtype=np.float64) for name in names]) if names else np.zeros((0, unit.shape[1]))  # fmt: skip
     paths = [backoff.path(rows[by_species[name][0]])[:-1] for name in names]
@@ -132,10 +158,10 @@ def _trait(asked: Examples, seen: Sequence[tuple[Model, Features]], trait: Trait
             space = Space.of(own.vectors, own.lineages)
             told = alignment.of_number(space, values) if trait.is_number else alignment.of_classes(space, values.astype(np.int64))  # fmt: skip
         except ValueError as error:
-            found.undone.append(f"{asked.name}, {trait.name}: {error}")
-            terminal.tell(f"not done: {found.undone[-1]}")
+            _undone(found, f"{asked.name}, {trait.name}: {error}")
             return
         if not shown:
+            _note(asked, trait, own, found)
             found.shares.append((asked.name, trait.name, len(own.names), _shares(own.lineages, values, trait.is_number)))  # fmt: skip
         found.alignments += [(asked.name, model.name, trait.name, len(own.names), one) for one in told]  # fmt: skip
         best = next(one for one in told if one.figure.startswith(alignment.HARDEST))
@@ -145,6 +171,16 @@ def _trait(asked: Examples, seen: Sequence[tuple[Model, Features]], trait: Trait
     path = out / "figures" / f"trait-{file_of(asked.name)}-{file_of(trait.name)}.png"
     drawings.species(path, title, asked, shown, classes)
     found.drawn.append((title, path))
+
+
+def _note(asked: Examples, trait: Trait, own: Means, found: Found) -> None:
+    """What a reader has to know of the species that a trait is asked of."""
+    rows = asked.rows()
+    bare = sum(not rows[i]["family"] for i in own.example)
+    if bare:
+        found.notes.append(f"{asked.name}, {trait.name}: {bare} of {len(own.names)} species state no family, so that their ancestry is hardly known")  # fmt: skip
+    if len(own.names) == MAX_SPECIES:
+        found.notes.append(f"{asked.name}, {trait.name}: asked of {MAX_SPECIES:,} species drawn by chance")  # fmt: skip
 
 
 def _shares(lineages: Lineages, values: Floats, is_number: bool) -> tuple[float, ...]:
@@ -170,14 +206,17 @@ def coded(own: Means, trait: Trait) -> tuple[Floats, list[str]]:
 
 
 def _variant(asked: Examples, seen: Sequence[tuple[Model, Features]], kind: Variants, out: Path, found: Found) -> None:  # fmt: skip
+    groups = asked.column("group_id")
     for model, its in seen:
         for words, vectors in (("unit", its.unit()), ("as they are", its.vectors)):
             keep = np.where(its.good, kind.variant, -1)
+            apart = orthogonality.units(vectors.astype(np.float64), kind.species, keep, groups)
             try:
-                told = [orthogonality.orthogonality(vectors.astype(np.float64), kind.species, keep, by_three=three) for three in (True, False)]  # fmt: skip
+                told = [
+                    orthogonality.orthogonality(*apart, by_three=three) for three in (True, False)
+                ]
             except ValueError as error:
-                found.undone.append(f"{asked.name}, {kind.name}: {error}")
-                terminal.tell(f"not done: {found.undone[-1]}")
+                _undone(found, f"{asked.name}, {kind.name}: {error}")
                 return
             found.variants += [(asked.name, model.name, kind.name, words, one) for one in told]
             if words == "unit":
@@ -197,9 +236,12 @@ def _theory(asked: Examples, model: Model, found: Found) -> None:
     first: dict[str, dict[str, Any]] = {}
     for row, label in zip(asked.rows(), asked.column("label"), strict=True):
         first.setdefault(row["species"] or label, row)
-    names = sorted(first)[:MAX_SPECIES]
+    names = sorted(first)
     if len(names) < 3:
         return
+    if len(names) > MAX_NAMES:
+        names = random.Random(0).sample(names, MAX_NAMES)
+        found.notes.append(f"{asked.name}: the theorem is checked on {MAX_NAMES:,} names drawn by chance")  # fmt: skip
     words = [text.words({**first[name], "canonicalName": name, "infraspecificEpithet": None}, backoff.KIND) or name for name in names]  # fmt: skip
     prototypes = zero_shot.classifier(model, words, [text.PROMPT.format]).astype(np.float64)
     for scale in (*SCALES, model.scale):

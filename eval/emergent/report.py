@@ -39,9 +39,9 @@ VARIANTS = (
     "What tells sexes or ages of one species apart: does it lie across the directions in which species differ? rho is the share of "
     "the difference within the species' space: near the share that a random space holds, it is across; near 1, what makes a male "
     "different also makes a species different. Fisher's ratio says how well the variants are told apart, 0 is not at all.",
-    "A low rho is no merit by itself: a model that tells nothing apart has a rho of noise. Read it with Fisher's ratio, and beside "
-    "`species shuffled`, what a space of species without meaning holds. The noise of means of few pictures is taken off. 95 % are of "
-    "species drawn anew.",
+    "A low rho is no merit by itself: read it with Fisher's ratio (where variants are not told apart there is no rho), and beside "
+    "`space of noise`, what a space found from differences of no meaning holds. What chance adds to the means of few pictures is taken off. "
+    "95 % by leaving out one species after another.",
 )
 OTHERS = (
     "The same on vectors as the model gives them, and by other definitions: `as published` is the mean of shares over species with the noise "
@@ -71,7 +71,7 @@ def write(out: Path, found: Found) -> Path:
     if found.variants:
         path = out / "figures" / "variants-rho.png"
         drawings.rho(path, found.variants)
-        heads = ("set", "variant", "model", "species' space", "species", "r", "random space", "rho", "95 %", "species shuffled", "Fisher's ratio", "95 %")  # fmt: skip
+        heads = ("set", "variant", "model", "species' space", "species", "r", "random space", "rho", "95 %", "space of noise", "Fisher's ratio", "95 %")  # fmt: skip
         parts.append(Section("Variation within species", VARIANTS, heads, _variants(found), path))
     parts += [Section(title, figure=path) for title, path in found.drawn]
     if found.checks:
@@ -86,7 +86,7 @@ def write(out: Path, found: Found) -> Path:
         parts.append(
             Section("Variation within species: other definitions", OTHERS, more, _others(found))
         )
-    return page.write(out, "emergence", "What emerged", parts, [f"not done: {why}" for why in found.undone])  # fmt: skip
+    return page.write(out, "emergence", "What emerged", parts, [*(f"not done: {why}" for why in found.undone), *found.notes])  # fmt: skip
 
 
 def _is_control(model: str) -> bool:
@@ -120,8 +120,8 @@ def _variants_in_short(found: Found) -> list[str]:
             continue
         others = ", ".join(f"{m} {number(o.fdr.value)}" for a, m, k, _, o in its if (a, k) == (asked, kind) and _is_control(m))  # fmt: skip
         made.append(f"{kind}, {asked}: {model} tells them apart by {number(one.fdr.value)} ({_interval(one.fdr.low, one.fdr.high)}; {others}); of the difference "
-                    f"{number(one.rho.value)} ({_interval(one.rho.low, one.rho.high)}) lies within the space of three species, {number(one.rho_shuffled)} within one of species "
-                    f"shuffled, {number(one.by_chance)} within a random one.")  # fmt: skip
+                    f"{number(one.rho.value)} ({_interval(one.rho.low, one.rho.high)}) lies within the space of three species, {number(one.rho_noise)} within one of noise, "
+                    f"{number(one.by_chance)} within a random one.")  # fmt: skip
     return made
 
 
@@ -133,7 +133,7 @@ def _traits(found: Found) -> list[Sequence[str]]:
 
 def _variants(found: Found) -> list[Sequence[str]]:
     ordered = sorted(found.variants, key=lambda row: (row[0], row[2], row[4].space != "three species"))  # fmt: skip
-    return [(asked, kind, model, one.space, str(one.n_species), f"{one.r:.1f}", number(one.by_chance), *_told(one.rho), number(one.rho_shuffled), *_told(one.fdr))
+    return [(asked, kind, model, one.space, str(one.n_species), f"{one.r:.1f}", number(one.by_chance), *_told(one.rho), number(one.rho_noise), *_told(one.fdr))
             for asked, model, kind, words, one in ordered if words == "unit"]  # fmt: skip
 
 

@@ -5,7 +5,7 @@
 
 Parts are of the pictures, or of the taxa; of one seed a smaller one lies in any larger. Trained are all of them for as many
 steps, and again for as many epochs, lest scale be taken for optimisation: the original's largest model also trained longest.
-What is there already is not done again. Each model is asked what `eval.run --emergence` asks, and zero- and few-shot; the
+A model that was trained in the very same way is not trained again. Each model is asked what `eval.run --emergence` asks, and zero- and few-shot; the
 page (scaling.html, scaling.md, scaling.json) draws every figure over scale, with models that learned nothing beside, and
 says whether it rises or falls: the mean slope over seeds per tenfold, and its 95 % (Student's t).
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import json
 import math
@@ -23,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from eval.run import DATA
 
 if TYPE_CHECKING:
     from eval.emergent.traits import Trait
@@ -43,13 +46,13 @@ class Trained:
     share: float
     seed: int
     steps: int
+    how: str  # names the rows of the dataset, and the run: what else a model depends on
 
     @property
     def name(self) -> str:
         """Of its folder; the whole is the same however it is divided."""
-        if self.share == 1:
-            return f"whole-{self.seed}"
-        return f"{self.of}-{self.share:g}-equal-{self.equal}-{self.seed}"
+        what = "whole" if self.share == 1 else f"{self.of}-{self.share:g}-equal-{self.equal}"
+        return f"{what}-{self.seed}-{hashlib.sha256(f'{self.how}:{self.steps}'.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m eval.emergent.scaling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     made.add_argument("dataset", metavar="DATASET", help="what to train on: folder, or ORG/NAME on the Hub")  # fmt: skip
     made.add_argument("--on", required=True, metavar="SET", help="labelled pictures to judge by, as of eval.run")  # fmt: skip
+    made.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="where benchmarks lie")
     made.add_argument("--traits", type=Path, metavar="TABLE", help="as of eval.run --emergence")
     made.add_argument("--trait", nargs="+", default=[], metavar="NAME", help="which of its columns")
     made.add_argument("--shares", nargs="+", type=float, default=list(SHARES), metavar="SHARE", help="of the dataset, 0 to 1")  # fmt: skip
@@ -83,13 +87,24 @@ def parser() -> argparse.ArgumentParser:
 
 
 def planned(args: argparse.Namespace) -> list[Trained]:
-    """Every model, the whole once for each seed. Raises ValueError for shares that are none."""
+    """Every model, the whole once for each seed; of equal epochs, with as many steps as it has rows to go through.
+
+    Raises ValueError for shares that are none, a run that is none, and a dataset that is not there.
+    """
+    from training import config, order
+    from training.reading import Published
+
     if not all(0 < share <= 1 for share in args.shares) or args.steps < 1:
         raise ValueError("--shares lie above 0 and up to 1, --steps from 1")
+    place = Published(args.dataset)
+    how = json.dumps([place.revision, config.as_dict(config.read(args.run)), sorted(args.set)])
+    n_rows = int(place.sizes.sum())
+    taxa = place.taxon_codes() if "taxa" in args.of else None
     found = dict[str, Trained]()
     for seed, of, equal, share in itertools.product(args.seeds, args.of, args.equal, sorted(set(args.shares))):  # fmt: skip
-        steps = args.steps if equal == "steps" else max(1, round(args.steps * share))
-        one = Trained(of, equal, share, seed, steps)
+        kept = order.part(n_rows, share, seed, taxa if of == "taxa" else None).sum() / n_rows
+        steps = args.steps if equal == "steps" else max(1, round(args.steps * kept))
+        one = Trained(of, equal, share, seed, steps, how)
         found.setdefault(one.name, one)
     return list(found.values())
 
@@ -113,8 +128,8 @@ def train(one: Trained, args: argparse.Namespace) -> Path:
     return out
 
 
-def figures(model: Model, asked: Examples, known: Sequence[Trait], out: Path) -> Iterator[tuple[str, float]]:  # fmt: skip
-    """Every figure of a model: name and value."""
+def figures(model: Model, asked: Examples, known: Sequence[Trait], out: Path, undone: dict[str, None]) -> Iterator[tuple[str, float]]:  # fmt: skip
+    """Every figure of a model: name and value; what cannot be asked goes to `undone`."""
     import numpy as np
 
     from eval import few_shot, results, zero_shot
@@ -130,16 +145,24 @@ def figures(model: Model, asked: Examples, known: Sequence[Trait], out: Path) ->
         yield f"{SHOTS}-shot", results.value(one.answers, "accuracy")
     for kind in variants.found(asked):
         keep = np.where(its.good, kind.variant, -1)
-        told = orthogonality.orthogonality(its.unit().astype(np.float64), kind.species, keep, by_three=True)  # fmt: skip
+        apart = orthogonality.units(its.unit().astype(np.float64), kind.species, keep, asked.column("group_id"))  # fmt: skip
+        try:
+            told = orthogonality.orthogonality(*apart, by_three=True)
+        except ValueError as error:
+            undone[f"{kind.name}: {error}"] = None
+            continue
         yield f"rho, {kind.name}", told.rho.value
-        yield f"rho of species shuffled, {kind.name}", told.rho_shuffled
+        yield f"rho of noise, {kind.name}", told.rho_noise
         yield f"Fisher's ratio, {kind.name}", told.fdr.value
     for trait in known:
         own = judge.means(asked, its, list(trait.values))
-        values, _ = judge.coded(own, trait)
-        space = alignment.Space.of(own.vectors, own.lineages)
-        found = alignment.on_other_clades(space, values, is_number=trait.is_number)
-        yield f"{trait.name}, read on other clades", found
+        try:
+            values, _ = judge.coded(own, trait)
+            space = alignment.Space.of(own.vectors, own.lineages)
+        except ValueError as error:
+            undone[f"{trait.name}: {error}"] = None
+            continue
+        yield f"{trait.name}, read on other clades", alignment.on_other_clades(space, values, is_number=trait.is_number)  # fmt: skip
 
 
 def slopes(rows: Sequence[Figure]) -> dict[tuple[str, str, str], tuple[float, float, float]]:
@@ -183,30 +206,31 @@ def run(args: argparse.Namespace) -> list[Figure]:
     from eval.page import number
 
     plans = planned(args)
-    asked = listing.read(args.on, args.out)
+    asked = listing.read(args.on, args.data)
     known = traits.traits(args.traits, args.trait) if args.traits else []
-    rows, controls = list[Figure](), list[tuple[str, str, float]]()
+    rows, undone = list[Figure](), dict[str, None]()
+    controls = [(PIXELS, *found) for found in figures(opened(PIXELS), asked, known, args.out, undone)]  # fmt: skip
+    for why in undone:  # before any training
+        terminal.tell(f"not done: {why}")
     for k, one in enumerate(plans):
         folder = train(one, args)
         if k == 0:
-            for name in (PIXELS, f"{UNTRAINED}{folder}"):
-                said = "random weights" if name != PIXELS else PIXELS
-                controls += [(said, *found) for found in figures(opened(name), asked, known, args.out)]  # fmt: skip
-        found = list(figures(opened(str(folder)), asked, known, args.out))
+            bare = figures(opened(f"{UNTRAINED}{folder}"), asked, known, args.out, undone)
+            controls += [("random weights", *found) for found in bare]
+        found = list(figures(opened(str(folder)), asked, known, args.out, undone))
         ways = itertools.product(args.of, args.equal) if one.share == 1 else [(one.of, one.equal)]
         rows += [Figure(of, equal, one.share, one.seed, *pair) for of, equal in ways for pair in found]  # fmt: skip
         terminal.tell(f"{k + 1} of {len(plans)}  {one.name}: " + ", ".join(f"{name} {number(value)}" for name, value in found))  # fmt: skip
     trend = slopes(rows)
-    (args.out / "scaling.json").write_text(json.dumps({"figures": [_plain(dataclasses.asdict(row)) for row in rows], "controls": controls},
-                                                      indent=1).replace("NaN", "null") + "\n", encoding="utf-8")  # fmt: skip
+    told = {"figures": [dataclasses.asdict(row) for row in rows],
+            "controls": [{"model": model, "figure": name, "value": value} for model, name, value in controls]}  # fmt: skip
+    for row in [*told["figures"], *told["controls"]]:
+        row["value"] = None if row["value"] != row["value"] else row["value"]
+    (args.out / "scaling.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")  # fmt: skip
     for (of, equal, figure), (slope, low, high) in trend.items():
         terminal.tell(f"of {of}, equal {equal}: {figure} {slope:+.3f} per tenfold ({low:+.3f} to {high:+.3f}): {says(low, high)}")  # fmt: skip
-    terminal.tell(f"page: {scaling_page.write(args.out, rows, controls, trend)}")
+    terminal.tell(f"page: {scaling_page.write(args.out, rows, controls, trend, list(undone))}")
     return rows
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value != value else value for key, value in row.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ ABOUT = (
 Trend = Mapping[tuple[str, str, str], tuple[float, float, float]]
 
 
-def write(out: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, float]], trend: Trend) -> Path:  # fmt: skip
+def write(out: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, float]], trend: Trend, undone: Sequence[str] = ()) -> Path:  # fmt: skip
     """scaling.html and scaling.md with their figure, in `out`; returns the former."""
     from eval.emergent.scaling import says
 
@@ -41,7 +41,7 @@ def write(out: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, 
         Section("Does it rise or fall?", (), ("of", "equal", "figure", "slope per tenfold", "95 %", "says"), told),
         Section("Means over seeds", (), ("figure", "of", "equal", *(f"{share:g}" for share in shares), *_names(controls)), means),
     ]  # fmt: skip
-    return page.write(out, "scaling", "Scale", parts)
+    return page.write(out, "scaling", "Scale", parts, [f"not done: {why}" for why in undone])
 
 
 def draw(path: Path, rows: Sequence[Figure], controls: Sequence[tuple[str, str, float]]) -> None:

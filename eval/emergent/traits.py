@@ -64,8 +64,9 @@ def traits(path: Path, wanted: Sequence[str] = ()) -> list[Trait]:
 
 
 def binomial(name: str) -> str:
-    """Genus and epithet of a name, without what stands behind."""
-    return " ".join(name.replace("_", " ").split()[:2])
+    """Genus and epithet of a name, without what stands behind; hybrids whole, for they are neither parent."""
+    words = name.replace("_", " ").split()
+    return " ".join(words if {"x", "×"} & {word.lower() for word in words} or any("×" in word for word in words) else words[:2])  # fmt: skip
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

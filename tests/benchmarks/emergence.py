@@ -39,17 +39,18 @@ def run(*, quick: bool) -> Result:
         if quick:
             args += ["--of", "pictures", "--equal", "steps"]
         figures = scaling.run(scaling.parser().parse_args(args))
-        bare = {name: value for model, name, value in json.loads((work / "scaling" / "scaling.json").read_text())["controls"] if model == "random weights"}  # fmt: skip
+        told = json.loads((work / "scaling" / "scaling.json").read_text())["controls"]
+        bare = {row["figure"]: row["value"] for row in told if row["model"] == "random weights"}
         rows = [_row(name, figures, min(shares), bare.get(name)) for name in dict.fromkeys(f.figure for f in figures if f.value == f.value)]  # fmt: skip
         slopes = scaling.slopes(figures)
-        told = [
+        targets = [
             target(f"of {of}, equal {equal}: {figure} over scale", None,
                    f"{scaling.says(low, high)}: {slope:+.3f} per tenfold ({low:+.3f} to {high:+.3f})", judged=False)
             for (of, equal, figure), (slope, low, high) in slopes.items() if figure.startswith(TOLD)
         ]  # fmt: skip
         if not quick:
-            told += _page(work, labels, traits)
-    return Result("emergence", "smallest share", "random weights", tuple(rows), tuple(told))
+            targets += _page(work, labels, traits)
+    return Result("emergence", "smallest share", "random weights", tuple(rows), tuple(targets))
 
 
 def _row(name: str, figures: list[scaling.Figure], least: float, bare: float | None) -> Row:
@@ -60,7 +61,8 @@ def _row(name: str, figures: list[scaling.Figure], least: float, bare: float | N
 
 def _page(work: Path, labels: Path, traits: Path) -> list[Target]:
     """`eval.run --emergence` on the smallest and the largest model."""
-    runs = [str(work / "scaling" / "runs" / name) for name in (f"pictures-{SHARES[0]:g}-equal-steps-1", "whole-1")]  # fmt: skip
+    names = (f"pictures-{SHARES[0]:g}-equal-steps-1-*", "whole-1-*")
+    runs = [str(next((work / "scaling" / "runs").glob(name))) for name in names]
     args: argparse.Namespace = eval_run.parser().parse_args(
         [*runs, "--emergence", "--on", str(labels), "--traits", str(traits), "--out", str(work / "page")])  # fmt: skip
     found = judge.judge(args)

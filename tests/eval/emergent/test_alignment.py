@@ -1,6 +1,7 @@
 """A trait in the pictures is found, one that came down the same tree apart from them is not, and every figure has its twin."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sklearn.metrics import roc_auc_score, silhouette_score
 
 from eval.emergent import alignment
 from eval.emergent.alignment import Space
-from eval.emergent.ancestry import evolved
+from eval.emergent.ancestry import Lineages, evolved
 from tests.eval.emergent import worlds
 
 N = 199  # draws
@@ -117,6 +118,36 @@ def test_figures_of_classes_are_those_of_scikit_learn_and_a_plain_loop(tree):
     assert alignment._purity(space, labels[:, None], space.families)[0] == pytest.approx(
         np.mean(shares)
     )
+
+
+def test_what_cannot_be_asked_of_one_family_is_nothing_found():
+    tree = Lineages.of([["A", "P", "C", "O", "F", f"G{i % 5}"] for i in range(24)])
+    random = np.random.default_rng(0)
+    told = alignment.of_classes(Space.of(random.standard_normal((24, 6)), tree), random.integers(0, 2, 24), n=N)  # fmt: skip
+    outside = next(one for one in told if one.figure == "nearest outside its family")
+    assert np.isnan(outside.value) and outside.verdict == "cannot be asked"
+    assert "beyond ancestry" not in {one.verdict for one in told}
+
+
+def test_without_lineages_nothing_is_beyond_ancestry(tree):
+    """Looks and traits came down one tree apart from one another, and nobody says which tree."""
+    bare = Lineages.of([[""] * 6 for _ in range(tree.n_species)])
+    assert len(set(bare.nodes[0].tolist())) == tree.n_species, "nobody is kin of anybody"
+    for seed in range(3):
+        told = alignment.of_number(Space.of(worlds.looks(tree, seed), bare), kin(tree, seed)[:, 0], n=19)  # fmt: skip
+        said = {one.verdict for one in told}
+        assert "beyond ancestry" not in said
+    assert said <= {"not told from chance", "more than chance, ancestry unknown"}
+
+
+def test_intervals_need_clades_and_stay_where_figures_can_be(tree):
+    few = Lineages(tree.nodes[:, : 3 * 18])  # three orders
+    trait = kin(tree, 1)[: 3 * 18, 0]
+    space = Space.of(worlds.looks(tree, 1)[: 3 * 18], few)
+    for one in alignment.of_classes(space, (trait > np.median(trait)).astype(int), n=19):
+        assert np.isnan(one.low) or one.low >= (-1 if one.figure == "silhouette" else 0)
+    pair = replace(space, clades=np.arange(54) % 2)
+    assert np.isnan(alignment.of_number(pair, trait, n=19)[0].low), "two clades tell no interval"
 
 
 def test_too_few_species_are_refused(tree):

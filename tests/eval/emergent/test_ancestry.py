@@ -41,6 +41,11 @@ def test_a_rank_that_is_not_stated_is_no_common_ancestor():
     tree = Lineages.of([["A", "", "", "", "", "g1"], ["A", "", "", "", "", "g2"], ["A", "", "", "", "", "g1"]])  # fmt: skip
     shared = tree.shared()
     assert shared[0, 2] == 6 and shared[0, 1] == 1
+    aside = Lineages.of([["A", "P", "C", "O", "F", ""], ["A", "P", "C", "O", "F", ""]]).shared()
+    assert aside[0, 1] == 5, "two genera that nobody named are not one"
+    assert tree.splits.tolist() == [False, True, True, True, True, True]
+    even = Shares(np.array([0.5, 0.1, 0, 0, 0, 0.2])).evenly(tree)
+    assert even.by_rank == pytest.approx([0, *[0.16] * 5])
 
 
 def test_numbers_and_classes_are_dealt_out_whole_and_as_alike_among_relatives():

@@ -65,14 +65,34 @@ def test_a_trained_model_is_judged_beside_itself_without_training():
     (["--on", "{labels}", "--traits", "{traits}", "--trait", "beek"], "did you mean"),
     (["--on", "{plain}"], "there is nothing to look for"),
     (["--on", "{labels}", "--traits", "absent.csv"], "cannot be read"),
+    (["--on", "{labels}", "--trait", "beak"], "say which with --traits"),
+    (["--on", "{labels}", "--batch", "0"], "--batch is a whole number"),
+    (["--on", "{labels}", "--against", "x"], "does not go with"),
+    (["--on", "{labels}", "{other}"], "two test sets are called"),
 ])  # fmt: skip
 def test_what_cannot_be_asked_is_said_at_once(drawn, tmp_path, capsys, more, said):
     labels, traits = drawn
     plain = labels.with_name("plain.csv")
     plain.write_text("\n".join(",".join(line.split(",")[:2]) for line in labels.read_text().splitlines()))  # fmt: skip
-    more = [part.format(labels=labels, traits=traits, plain=plain) for part in more]
+    other = tmp_path / "elsewhere" / labels.parent.name / "labels.csv"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(labels.read_bytes())
+    (other.parent / "pictures").symlink_to(labels.parent / "pictures")
+    more = [part.format(labels=labels, traits=traits, plain=plain, other=other) for part in more]
     assert run.main(["tiny-vit:random", "--emergence", "--out", str(tmp_path), *more]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_set_without_a_readable_picture_is_told_and_the_others_judged(drawn, tmp_path, capsys):
+    labels, _ = drawn
+    bad = tmp_path / "bad" / "labels.csv"
+    (bad.parent / "pictures").mkdir(parents=True)
+    (bad.parent / "pictures" / "a.jpg").write_bytes(b"no picture")
+    bad.write_text("filepath,class,sex\npictures/a.jpg,Parus major,male\n")
+    assert run.main(["pixels", "--emergence", "--on", str(bad), str(labels), "--out", str(tmp_path), "--workers", "0"]) == 1  # fmt: skip
+    said = capsys.readouterr().out
+    assert "not done: pixels: bad: not one of 1 pictures can be read" in said and "rho" in said
+    assert "not one of 1 pictures" in (tmp_path / "emergence.html").read_text()
 
 
 def test_a_trait_of_too_few_species_is_told_and_the_rest_done(drawn, tmp_path, capsys):

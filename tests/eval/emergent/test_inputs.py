@@ -30,6 +30,12 @@ def test_numbers_classes_and_what_is_neither(tmp_path):
     assert home.values == {"A b": "x", "C d": "y"}
 
 
+def test_a_hybrid_is_neither_of_its_parents():
+    assert traits.binomial("Anas platyrhynchos x Anas acuta") != traits.binomial("Anas platyrhynchos")  # fmt: skip
+    assert traits.binomial("Quercus ×rosacea Bechst.") != traits.binomial("Quercus ×hispanica Lam.")
+    assert traits.binomial("Parus_major Linnaeus, 1758") == "Parus major"
+
+
 @pytest.mark.parametrize(("rows", "wanted", "said"), [
     (["name,mass", "A b,1"], [], "no column of names"),
     (["species,mass", "A b,1", "C d,2", "E f,3"], ["mas"], "mass"),

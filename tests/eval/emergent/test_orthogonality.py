@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.emergent.orthogonality import LEAST, cells, orthogonality
+from eval.emergent.orthogonality import LEAST, cells, orthogonality, units
 from tests.eval.emergent import worlds
 
 
@@ -39,22 +39,54 @@ def test_three_species_at_a_time_span_two_of_the_directions():
     assert across.rho.high < 0.05 and across.angle < 0.05
 
 
-def test_species_dealt_out_anew_span_what_varies_most():
-    vectors, species, variant = worlds.variants(2, 0.0, n_each=30)
-    told = orthogonality(vectors, species, variant, by_three=False)
-    assert told.rho_shuffled > told.rho.value - 0.02
+@pytest.mark.parametrize("inside", [0.0, 1.0])
+def test_a_space_of_noise_holds_what_a_random_one_does_where_noise_is_everywhere(inside):
+    """Were species left in what is dealt out anew, its space would be theirs, and hold all of what lies within it."""
+    told = orthogonality(*worlds.variants(2, inside, n_each=30), by_three=False)
+    assert told.rho_noise == pytest.approx(told.by_chance, abs=0.08)
+
+
+def test_pictures_of_one_individual_count_as_one():
+    """No difference between the sexes was put there; each individual has its own looks, and four pictures."""
+    random = np.random.default_rng(0)
+    rows, species, variant, groups = [], [], [], []
+    for s in range(20):
+        mean = 3 * random.standard_normal(24)
+        for v in (0, 1):
+            for i in range(6):
+                own = mean + random.standard_normal(24)
+                for _ in range(4):
+                    rows.append(own + 0.1 * random.standard_normal(24))
+                    species.append(s)
+                    variant.append(v)
+                    groups.append(f"{s}-{v}-{i}")
+    vectors, species, variant = np.array(rows), np.array(species), np.array(variant)
+    taken_for_many = orthogonality(vectors, species, variant, by_three=True)
+    assert taken_for_many.fdr.low > 0, "individuals are taken for sexes"
+    told = orthogonality(*units(vectors, species, variant, groups), by_three=True)
+    assert told.fdr.low <= 0 <= told.fdr.high and np.isnan(told.rho.value)
+    alone = units(vectors, species, np.where(species == 3, -1, variant), [None] * len(rows))
+    assert len(alone[0]) == len(rows) - 48 and 3 not in alone[1]
+
+
+def test_intervals_hold_what_is_true_as_often_as_they_say():
+    n = 30
+    covers = sum(
+        (told := orthogonality(*worlds.variants(s, 0.3, size=1.0, n_species=8, n_each=8), by_three=True)).fdr.low
+        <= 1.0 / (2 * 0.4**2 * 48) <= told.fdr.high for s in range(n))  # fmt: skip
+    assert covers >= 26
 
 
 def test_variants_that_are_not_told_apart_have_no_direction():
     vectors, species, variant = worlds.variants(3, 0.5, size=0.0)
     told = orthogonality(vectors, species, variant, by_three=True)
     assert told.fdr.low <= 0 <= told.fdr.high
-    assert np.isnan(told.rho.value) and np.isnan(told.rho_shuffled)
+    assert np.isnan(told.rho.value) and np.isnan(told.rho_noise)
     assert told.rho_published == pytest.approx(told.by_chance, abs=0.02), "which looks orthogonal"
 
 
 def test_without_noise_it_is_the_plain_formula():
-    vectors, species, variant = worlds.variants(4, 0.3, n_each=4, noise=1e-6)
+    vectors, species, variant = worlds.variants(4, 0.3, n_each=6, noise=1e-6)
     told = orthogonality(vectors, species, variant, by_three=False)
     m = np.stack([[vectors[(species == s) & (variant == v)].mean(0) for v in (0, 1)] for s in range(20)])  # fmt: skip
     centred = m.mean(1) - m.mean((0, 1))
@@ -67,9 +99,9 @@ def test_without_noise_it_is_the_plain_formula():
 
 
 def test_species_without_enough_of_both_variants_are_left_aside():
-    species = np.repeat([0, 1, 2, 3], 8)
-    variant = np.array([0, 1] * 4 + [0] * 8 + [0, 1] * 3 + [-1, -1] + [1, 0] * 4)
-    assert [len(both) for both in cells(species, variant)] == [2, 2]
-    assert LEAST == 4
-    with pytest.raises(ValueError, match="2 species have 4 pictures of both variants; it takes three"):  # fmt: skip
-        orthogonality(np.zeros((32, 5)), species, variant, by_three=True)
+    species = np.repeat([0, 1, 2, 3], 12)
+    variant = np.array([0, 1] * 6 + [0] * 12 + [0, 1] * 5 + [-1, -1] + [1, 0] * 6)
+    assert [len(both) for both in cells(species, variant)] == [2, 2] and LEAST == 6
+    with pytest.raises(ValueError, match=r"2 species have 6 pictures .* of both variants; it takes three"):  # fmt: skip
+        orthogonality(np.zeros((48, 5)), species, variant, by_three=True)
+    assert not cells(np.array([-1]), np.array([-1]))

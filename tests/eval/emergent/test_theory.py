@@ -1,5 +1,7 @@
 """Gradient and Hessian are the theorem's, lie where it says, and where it does not hold that is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,3 +48,13 @@ def test_more_prototypes_than_dimensions_leave_nothing_across():
     crowd = np.random.default_rng(0).standard_normal((30, 8))
     made = theory.check("crowd", crowd, 10.0, normalised=False)
     assert made.span == 8 and np.isnan(made.costs[0].across) and made.says.startswith("says nothing")  # fmt: skip
+
+
+def test_what_is_said_is_what_was_measured():
+    made = theory.check("toy", theory.toy(6, 20), 10.0, normalised=False)
+    assert made.says == "holds"
+    assert replace(made, gradient_outside=0.1).says == "does not hold"
+    same = theory.check("same", np.ones((4, 9)), 10.0, normalised=False)
+    assert same.says.startswith("says nothing")
+    many = theory.check("many", np.random.default_rng(0).standard_normal((3000, 16)), 10.0, normalised=True)  # fmt: skip
+    assert many.n == 3000 and many.span == 16 and many.says == "says nothing: no direction is across"  # fmt: skip
