@@ -260,3 +260,16 @@ def test_what_the_user_has_to_mend_is_told_at_once(folder, pictures, capsys, mor
     args = [str(pictures[0]), "--model", "tiny-vit:random", "--names", str(folder)]
     assert predict.main([*args, *more]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("said", "good"), [
+    ("[]", True), (" [ 1 , [2, 3] ]\n", True), ("[1,2] garbage", False), ("[1,,2]", False), ("[1,2", False), ("[1 2]", False), ("{}", False), ("", False),
+    ('["a]", "b,"]', True), ("[1,]", False)])  # fmt: skip
+def test_a_list_read_entry_by_entry_is_the_list_that_json_reads(said, good):
+    if good:
+        assert list(names._entries(said)) == json.loads(said)
+    else:
+        with pytest.raises(ValueError):
+            list(names._entries(said))
+        with pytest.raises(ValueError):
+            assert isinstance(json.loads(said), list) or int("not a list")

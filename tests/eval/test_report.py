@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from eval import few_shot, judge, listing, results, run
+from eval import few_shot, judge, listing, page, results, run
 from tests.drawings import photo
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +137,9 @@ def test_a_name_with_a_dollar_sign_is_drawn(tmp_path):
         "zero-shot",
     ]
     assert run.main(args) == 0 and (tmp_path / "out" / "figures" / "zero-shot-fixed.png").exists()
+
+
+def test_markdown_takes_text_as_text():
+    assert page.cell("a|b") == "a\\|b"
+    assert page.cell("a\\|b") == "a\\\\\\|b", "a backslash before a bar does not end the cell"
+    assert page.cell("<b>\n[x](y)") == "&lt;b&gt; \\[x](y)"
