@@ -99,9 +99,9 @@ class Answer:
     probability: Floats
 
 
-def softmax(scores: NDArray[Any]) -> NDArray[Any]:
-    """Rows that sum to 1, in the precision of the scores."""
-    made = scores - scores.max(1, keepdims=True)
+def softmax(scores: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Rows that sum to 1, in the precision of the scores; in `out`, which may be the scores."""
+    made = np.subtract(scores, scores.max(1, keepdims=True), out=out)
     np.exp(made, out=made)
     made /= made.sum(1, keepdims=True, dtype=np.float64).astype(made.dtype)
     return np.asarray(made)

@@ -77,7 +77,9 @@ class Predictor:
         if good:
             squares = torch.from_numpy(np.stack([self.model.seeing.see(image) for image in good]))
             vectors = features.unit(self.model.image_features(squares))
-            chances = backoff.softmax(np.float32(self.model.scale) * self.names.scores(vectors))
+            scores = self.names.scores(vectors)
+            scores *= np.float32(self.model.scale)
+            chances = backoff.softmax(scores, out=scores)
             answers = self._answers(chances, k, rank, confidence)
         for picture, (image, error) in zip(pictures, seen, strict=True):
             name = str(picture) if isinstance(picture, (str, Path)) else ""

@@ -154,7 +154,9 @@ def _predict(folder: Path) -> Callable[[], Any]:
         known = names.read(str(folder), DIM)
         n, found = max(1, min(BATCH, MAX_CHANCES // len(known))), []
         for start in range(0, len(images), n):
-            chances = backoff.softmax(np.float32(50) * known.scores(images[start : start + n]))
+            scores = known.scores(images[start : start + n])
+            scores *= np.float32(50)
+            chances = backoff.softmax(scores, out=scores)
             sums = known.tree.sums(chances)
             backoff.deepest(known.tree, sums)
             found += zero_shot.top_of(sums[-1], 5)[0][:, 0].tolist()
