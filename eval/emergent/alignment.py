@@ -25,6 +25,7 @@ from eval.emergent.ancestry import Floats, Ints, Lineages
 
 N_DRAWS, N_FOLDS, N_NEAR = 999, 5, 5
 LEVEL = 0.05
+BEYOND = "beyond ancestry"  # the verdict that says most
 SIGNED = (
     "axis read on other species",
     "axis read on other clades",
@@ -59,7 +60,7 @@ class Alignment:
             return "not told from chance"
         if not self.has_tree:
             return "more than chance, ancestry unknown"
-        return "beyond ancestry" if self.p_together < LEVEL else "no more than ancestry"
+        return BEYOND if self.p_together < LEVEL else "no more than ancestry"
 
 
 Figure = Callable[

@@ -179,6 +179,9 @@ def _note(asked: Examples, trait: Trait, own: Means, found: Found) -> None:
     bare = sum(not rows[i]["family"] for i in own.example)
     if bare:
         found.notes.append(f"{asked.name}, {trait.name}: {bare} of {len(own.names)} species state no family, so that their ancestry is hardly known")  # fmt: skip
+    named = {traits.binomial(s or label) for s, label in zip(asked.column("species"), asked.column("label"), strict=True)}  # fmt: skip
+    if without := sorted(named - set(trait.values)):
+        found.notes.append(f"{asked.name}, {trait.name}: {len(without)} of {len(named)} species are not in the table, or it says nothing of them, such as {without[0]}")  # fmt: skip
     if len(own.names) == MAX_SPECIES:
         found.notes.append(f"{asked.name}, {trait.name}: asked of {MAX_SPECIES:,} species drawn by chance")  # fmt: skip
 

@@ -60,10 +60,7 @@ THEORY = (
 
 def write(out: Path, found: Found) -> Path:
     """Both files; returns the HTML."""
-    parts = [
-        Section("What this is", ABOUT),
-        Section("In short", (*_traits_in_short(found), *_variants_in_short(found))),
-    ]
+    parts = [Section("What this is", ABOUT), *_in_short(found)]
     if found.alignments:
         parts.append(Section("Traits of species", TRAITS, ("set", "trait", "species", "figure", "model", "value", "95 %", "by chance", "p (chance)", "by kin", "p (kin)", "p (all)", "says"), _traits(found)))  # fmt: skip
         rows = [(asked, trait, str(n), *map(number, shares), number(1 - sum(shares))) for asked, trait, n, shares in found.shares]  # fmt: skip
@@ -93,36 +90,49 @@ def _is_control(model: str) -> bool:
     return model == PIXELS or model.startswith(UNTRAINED) or model.endswith(f":{RANDOM}")
 
 
-def _traits_in_short(found: Found) -> list[str]:
-    """A sentence per trait and model, of the figure that asks most, beside what models that learned nothing reach."""
+def _in_short(found: Found) -> list[Section]:
+    """What a reader wants first: of every model asked about, the figure that asks most, beside what nobody had to learn."""
+    traits, kinds = list[Sequence[str]](), list[Sequence[str]]()
+    hardest = [row for row in found.alignments if row[4].figure.startswith(alignment.HARDEST)]
+    for asked, model, trait, _, one in hardest:
+        if not _is_control(model):
+            bare = [(m, o.value) for a, m, t, _, o in hardest if (a, t) == (asked, trait) and _is_control(m)]  # fmt: skip
+            traits.append((trait, asked, model, number(one.value), _interval(one.low, one.high), _listed(bare), _learned(one, bare)))  # fmt: skip
+    by_three = [row for row in found.variants if row[3] == "unit" and row[4].space == "three species"]  # fmt: skip
+    for asked, model, kind, _, measured in by_three:
+        if not _is_control(model):
+            bare = [(m, o.fdr.value) for a, m, k, _, o in by_three if (a, k) == (asked, kind) and _is_control(m)]  # fmt: skip
+            kinds.append((kind, asked, model, *_told(measured.fdr), _listed(bare), *_told(measured.rho), number(measured.rho_noise), number(measured.by_chance)))  # fmt: skip
     made = []
-    its = [row for row in found.alignments if row[4].figure.startswith(alignment.HARDEST)]
-    for asked, model, trait, _, one in its:
-        if _is_control(model):
-            continue
-        others = {m: o.value for a, m, t, _, o in its if (a, t) == (asked, trait) and _is_control(m)}  # fmt: skip
-        if one.verdict != "beyond ancestry":
-            says = one.verdict
-        elif one.low > max(others.values(), default=0.0):
-            says = "beyond ancestry, and more than without learning"
-        else:
-            says = "beyond ancestry, but no more than without learning can be told"
-        beside = ", ".join(f"{name} {number(value)}" for name, value in others.items())
-        made.append(f"{trait}, {asked}: {model} reads it in clades kept out at {number(one.value)} ({_interval(one.low, one.high)}; {beside}): {says}.")  # fmt: skip
+    if traits:
+        heads = (
+            "trait",
+            "set",
+            "model",
+            "read on other clades",
+            "95 %",
+            "without learning",
+            "says",
+        )
+        made.append(Section("In short: traits", (), heads, traits))
+    if kinds:
+        columns = ("variant", "set", "model", "Fisher's ratio", "95 %", "without learning", "rho, of three species", "95 %", "of noise", "random space")  # fmt: skip
+        made.append(Section("In short: variation within species", (), columns, kinds))
     return made
 
 
-def _variants_in_short(found: Found) -> list[str]:
-    made = []
-    its = [row for row in found.variants if row[3] == "unit" and row[4].space == "three species"]
-    for asked, model, kind, _, one in its:
-        if _is_control(model):
-            continue
-        others = ", ".join(f"{m} {number(o.fdr.value)}" for a, m, k, _, o in its if (a, k) == (asked, kind) and _is_control(m))  # fmt: skip
-        made.append(f"{kind}, {asked}: {model} tells them apart by {number(one.fdr.value)} ({_interval(one.fdr.low, one.fdr.high)}; {others}); of the difference "
-                    f"{number(one.rho.value)} ({_interval(one.rho.low, one.rho.high)}) lies within the space of three species, {number(one.rho_noise)} within one of noise, "
-                    f"{number(one.by_chance)} within a random one.")  # fmt: skip
-    return made
+def _listed(bare: Sequence[tuple[str, float]]) -> str:
+    """What models that learned nothing reach."""
+    return ", ".join(f"{PIXELS if name == PIXELS else 'random weights'} {number(value)}" for name, value in bare)  # fmt: skip
+
+
+def _learned(one: alignment.Alignment, bare: Sequence[tuple[str, float]]) -> str:
+    """The verdict, and whether it is more than nobody had to learn."""
+    if one.verdict != alignment.BEYOND:
+        return one.verdict
+    if one.low > max((value for _, value in bare), default=0.0):
+        return f"{one.verdict}, and more than without learning"
+    return f"{one.verdict}, but not told from what needs no learning"
 
 
 def _traits(found: Found) -> list[Sequence[str]]:

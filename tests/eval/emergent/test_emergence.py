@@ -18,7 +18,10 @@ def drawn(tmp_path_factory):
 
 
 def test_a_page_says_what_emerged_beside_models_that_learned_nothing(drawn, tmp_path, capsys):
-    labels, traits = drawn
+    labels, whole = drawn
+    lines = whole.read_text().splitlines()
+    traits = tmp_path / "traits.csv"  # a size is known of all but one
+    traits.write_text("\n".join([f"{lines[0]},size", f"{lines[1]},", *(f"{line},{i % 7}.5" for i, line in enumerate(lines[2:]))]))  # fmt: skip
     asked = ["tiny-vit:random", "--emergence", "--on", str(labels), "--traits", str(traits), "--out", str(tmp_path), "--workers", "0"]  # fmt: skip
     assert run.main(asked) == 0
     said = capsys.readouterr().out
@@ -26,7 +29,7 @@ def test_a_page_says_what_emerged_beside_models_that_learned_nothing(drawn, tmp_
     found = json.loads((tmp_path / "emergence.json").read_text())
     alignments = [row for row in found if "trait" in row]
     assert {row["model"] for row in alignments} == {"pixels", "tiny-vit:random"}
-    assert {row["trait"] for row in alignments} == {"beak", "habitat", "kin"}
+    assert {row["trait"] for row in alignments} == {"beak", "habitat", "kin", "size"}
     assert all(row["low"] is None or row["low"] <= row["value"] <= row["high"] for row in alignments)  # fmt: skip
     habitat = [row for row in alignments if row["trait"] == "habitat" and row["model"] == "pixels"]
     assert any(row["verdict"] == "beyond ancestry" for row in habitat), "it fills the picture"
@@ -34,23 +37,24 @@ def test_a_page_says_what_emerged_beside_models_that_learned_nothing(drawn, tmp_
     assert {row["space"] for row in found if "variant" in row} == {"three species", "all species"}
     assert any(row["name"].startswith("names of") for row in found if "gradient_outside" in row)
     page = (tmp_path / "emergence.html").read_text()
-    assert page.count("data:image/png") == 3 + 2 + 2, "traits, variants, rho and theory"
+    assert "size: 1 of 21 species are not in the table" in page
+    assert page.count("data:image/png") == 4 + 2 + 2, "traits, variants, rho and theory"
     for title in ("Traits of species", "How much of a trait is ancestry", "Variation within species", "The theorem, checked"):  # fmt: skip
         assert title in page and title in (tmp_path / "emergence.md").read_text()
 
 
 @pytest.mark.parametrize(("low", "p", "says"), [
-    (0.8, 0.001, "more than without learning"), (0.4, 0.001, "no more than without learning"), (0.8, 0.2, "no more than ancestry")])  # fmt: skip
+    (0.8, 0.001, "and more than without learning"), (0.4, 0.001, "not told from what needs no learning"), (0.8, 0.2, "no more than ancestry")])  # fmt: skip
 def test_what_nobody_had_to_learn_is_told_apart(tmp_path, low, p, says):
     def read(value, low, p):
         return Alignment("axis read on other clades", value, low, 0.95, 0.0, 0.001, 0.0, p, p)
 
     found = Found(alignments=[("birds", "pixels", "beak", 20, read(0.5, 0.3, 0.001)), ("birds", "mine", "beak", 20, read(0.9, low, p))])  # fmt: skip
     (tmp_path / "figures").mkdir()
-    page = report.write(tmp_path, found).read_text()
-    (said,) = re.findall("beak, birds: mine reads it in clades kept out at 0.900 .*?</p>", page)
-    assert "pixels 0.500" in said and says in said
-    assert "pixels reads it" not in page
+    report.write(tmp_path, found)
+    short = (tmp_path / "emergence.md").read_text().partition("## In short: traits")[2].partition("##")[0]  # fmt: skip
+    (line,) = [line for line in short.splitlines() if line.startswith("| beak")]
+    assert "| mine | 0.900 |" in line and "pixels 0.500" in line and says in line
 
 
 def test_a_trained_model_is_judged_beside_itself_without_training():
