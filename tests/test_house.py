@@ -32,6 +32,8 @@ FLAGS = {
     "training.export": {"--data", "--push", "--embeddings", "--public", "--help"},
     "eval.run": {"--on", "--tasks", "--list", "--data", "--out", "--track", "--labels", "--shots", "--splits", "--against",
                  "--precision", "--workers", "--batch", "--emergence", "--traits", "--trait", "--help"},
+    "eval.emergent.scaling": {"--on", "--data", "--traits", "--trait", "--shares", "--of", "--equal", "--seeds", "--run", "--steps", "--set",
+                              "--out", "--help"},
     "eval.predict": {"--model", "--names", "--list", "--clade", "--region", "--recorded-in", "--rank", "--k", "--confidence",
                      "--out", "--batch", "--help"},
     "curation.publish": {"--repo", "--public", "--allow-nc", "--dry-run", "--help"},
