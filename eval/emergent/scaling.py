@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("dataset", metavar="DATASET", help="what to train on: folder, or ORG/NAME on the Hub")  # fmt: skip
     made.add_argument("--on", required=True, metavar="SET", help="labelled pictures to judge by, as of eval.run")  # fmt: skip
     made.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="where benchmarks lie")
-    made.add_argument("--traits", type=Path, metavar="TABLE", help="as of eval.run --emergence")
+    made.add_argument("--traits", type=Path, metavar="TABLE", help="as of eval.run")
     made.add_argument("--trait", nargs="+", default=[], metavar="NAME", help="which of its columns")
     made.add_argument("--shares", nargs="+", type=float, default=list(SHARES), metavar="SHARE", help="of the dataset, 0 to 1")  # fmt: skip
     made.add_argument("--of", nargs="+", default=list(WAYS), choices=WAYS, help="what is divided")
