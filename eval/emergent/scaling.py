@@ -115,7 +115,7 @@ def train(one: Trained, args: argparse.Namespace) -> Path:
     if (out / "export" / "open_clip_config.json").is_file():
         return out
     fields = {"data.share": one.share, "data.share_of": f'"{one.of}"', "seed": one.seed, "optimizer.steps": one.steps,
-              "validation.every_steps": 0, "checkpoint.every_steps": one.steps}  # fmt: skip
+              "validation.every_steps": 0}  # fmt: skip
     sets = [part for key, value in fields.items() for part in ("--set", f"{key}={value}")]
     own = [part for change in args.set for part in ("--set", change)]
     resume = ["--resume"] if (out / "checkpoints").is_dir() else []
