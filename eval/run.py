@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from catalog.benchmarks import TASKS, listing
@@ -52,30 +52,41 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 1 where something that was asked for could not be done."""
-    args = parser().parse_args(argv)
+def answered(work: Callable[[], int]) -> int:
+    """The exit status of what a command does; 2, and a message, for what the user has to mend."""
     from catalog import terminal
 
     try:
-        if args.list:
-            terminal.tell(listing(args.data))
-            return 0
-        if args.emergence:
-            from eval.emergent import judge as emergent
-
-            return 1 if emergent.judge(args).undone else 0
-        if args.traits or args.trait:
-            raise ValueError("--traits and --trait go with --emergence")
-        from eval import judge
-
-        return 1 if judge.judge(args).undone else 0
+        return work()
     except ModuleNotFoundError as error:
         terminal.error(f"{error.name} is not installed: pip install -c constraints.txt -e '.[eval]'")  # fmt: skip
         return 2
     except ValueError as error:
         terminal.error(error)
         return 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 1 where something that was asked for could not be done."""
+    args = parser().parse_args(argv)
+    return answered(lambda: _main(args))
+
+
+def _main(args: argparse.Namespace) -> int:
+    from catalog import terminal
+
+    if args.list:
+        terminal.tell(listing(args.data))
+        return 0
+    if args.emergence:
+        from eval.emergent import judge as emergent
+
+        return 1 if emergent.judge(args).undone else 0
+    if args.traits or args.trait:
+        raise ValueError("--traits and --trait go with --emergence")
+    from eval import judge
+
+    return 1 if judge.judge(args).undone else 0
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ state of the loader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from training.config import Data
 
 Ints = NDArray[np.int64]
 
@@ -156,3 +159,17 @@ def part(n_rows: int, share: float, seed: int, taxa: Ints | None = None) -> NDAr
     n = int(own.max()) + 1
     drawn = np.random.default_rng((seed, 7)).permutation(n)
     return np.asarray(drawn[own] < max(1, round(share * n)))
+
+
+def weights(how: Data, seed: int, n_rows: int, taxon_codes: Callable[[], Ints]) -> NDArray[np.float32]:  # fmt: skip
+    """How often each row comes per epoch, as a run says: 0 outside the share that is trained on.
+
+    `taxon_codes` is asked for the taxon of each row only where it matters, for that reads the dataset.
+    """
+    is_even = not how.cap and how.temperature == 1
+    taxa = None if is_even and how.share_of == "pictures" else taxon_codes()
+    chosen = part(n_rows, how.share, seed, taxa if how.share_of == "taxa" else None)
+    made = chosen.astype(np.float32)
+    if taxa is not None and not is_even:
+        made[chosen] = sampling(taxa[chosen], cap=how.cap, temperature=how.temperature, max_repeats=how.max_repeats)  # fmt: skip
+    return made

@@ -24,9 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from training.checkpoint import Checkpoint
     from training.config import Run
     from training.data import Stream
@@ -255,7 +252,10 @@ def _streams(
 
     weights = None
     if run.data.cap or run.data.temperature < 1 or run.data.share < 1:
-        weights = distributed.array_from_first(lambda: _weights(run, place), int(place.sizes.sum()))
+        n_rows = int(place.sizes.sum())
+        weights = distributed.array_from_first(
+            lambda: order.weights(run.data, run.seed, n_rows, place.taxon_codes), n_rows
+        )
     ours = order.Order(
         place.sizes, place.files, run.seed, run.data.mix, weights, run.data.replacement
     )
@@ -269,22 +269,6 @@ def _streams(
             Stream(other, theirs, view, words, run.replay.batch, world.rank, world.size, workers)
         )
     return made
-
-
-def _weights(run: Run, place: Published) -> NDArray[np.float32]:
-    """How often each row comes per epoch: 0 outside the share that is trained on."""
-    import numpy as np
-
-    from training import order
-
-    how, n_rows = run.data, int(place.sizes.sum())
-    is_even = not how.cap and how.temperature == 1
-    taxa = None if is_even and how.share_of == "pictures" else place.taxon_codes()
-    chosen = order.part(n_rows, how.share, run.seed, taxa if how.share_of == "taxa" else None)
-    weights = chosen.astype(np.float32)
-    if taxa is not None and not is_even:
-        weights[chosen] = order.sampling(taxa[chosen], cap=how.cap, temperature=how.temperature, max_repeats=how.max_repeats)  # fmt: skip
-    return weights
 
 
 def _preprocessing(run: Run, view: View) -> dict[str, Any]:

@@ -26,13 +26,8 @@ from eval.emergent.ancestry import Floats, Ints, Lineages
 N_DRAWS, N_FOLDS, N_NEAR = 999, 5, 5
 LEVEL = 0.05
 BEYOND = "beyond ancestry"  # the verdict that says most
-SIGNED = (
-    "axis read on other species",
-    "axis read on other clades",
-    "distances, ancestry held constant",
-    "silhouette",
-)  # from -1
 HARDEST = "axis read on other clades"  # the figure that asks most
+SIGNED = ("axis read on other species", HARDEST, "distances, ancestry held constant", "silhouette")  # from -1  # fmt: skip
 LEAST_SPECIES, LEAST_OF_CLASS, LEAST_CLADES = 12, 4, 6
 
 
@@ -49,7 +44,7 @@ class Alignment:
     kin: float  # the mean over traits that came down the tree by themselves
     p_kin: float
     p_together: float  # the same, for all figures of the trait asked at once
-    has_tree: bool = True  # False where no rank tells some species apart and some together
+    has_tree: bool = True  # False where ancestry is not stated: `Lineages.is_tree`
 
     @property
     def verdict(self) -> str:
@@ -109,7 +104,7 @@ class Space:
 
     def only(self, keep: NDArray[np.bool_]) -> Space:
         """Some of the species, as if there were no others; folds as they are."""
-        return replace(self, means=self.means[keep] - self.means[keep].mean(0), lineages=Lineages(self.lineages.nodes[:, keep]),
+        return replace(self, means=self.means[keep] - self.means[keep].mean(0), lineages=self.lineages.only(keep),
                        families=self.families[keep], clades=self.clades[keep], folds=self.folds[keep], clade_folds=self.clade_folds[keep])  # fmt: skip
 
     def reader(self, folds: Ints) -> Floats:
@@ -174,7 +169,7 @@ def _told(name: str, figure: Figure, space: Space, every: NDArray[Any], n: int) 
     """
     values = figure(space, every)
     own, (random, *kins) = float(values[0]), np.split(values[1:], 3)
-    has_tree = bool(space.lineages.splits.any())
+    has_tree = space.lineages.is_tree
     if own != own:
         return Alignment(name, own, own, own, own, 1.0, own, 1.0, 1.0, has_tree)
     low, high = _interval(figure, space, every, own)

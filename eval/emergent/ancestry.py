@@ -26,9 +26,13 @@ N_TRIALS, N_TRIED = 7, 40  # of how much thresholds weaken a likeness
 
 @dataclass(frozen=True)
 class Lineages:
-    """The ranks above the species of K species: `nodes` (R, K), which taxon each belongs to, from the top."""
+    """The ranks above the species of K species: `nodes` (R, K), which taxon each belongs to, from the top.
+
+    `stated` (K,) bool: whether one of the two ranks above the lowest, family or order, is; a genus alone is in every name.
+    """
 
     nodes: Ints
+    stated: NDArray[np.bool_]
 
     @classmethod
     def of(cls, paths: Sequence[Sequence[str]]) -> Lineages:
@@ -42,7 +46,17 @@ class Lineages:
             filled.append(named)
         depth = len(filled[0])
         heads = [["|".join(named[: r + 1]) for named in filled] for r in range(depth)]
-        return cls(np.stack([np.unique(names, return_inverse=True)[1] for names in heads]))
+        stated = np.array([any(path[-3:-1]) for path in paths])
+        return cls(np.stack([np.unique(names, return_inverse=True)[1] for names in heads]), stated)
+
+    def only(self, keep: NDArray[np.bool_]) -> Lineages:
+        """Those of some of the species."""
+        return Lineages(self.nodes[:, keep], self.stated[keep])
+
+    @property
+    def is_tree(self) -> bool:
+        """True where ranks tell some species apart and some together, and most species state more than their genus."""
+        return bool(self.splits.any()) and bool(self.stated.mean() > 0.5)
 
     @property
     def n_species(self) -> int:

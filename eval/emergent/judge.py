@@ -145,7 +145,7 @@ def means(asked: Examples, found: Features, wanted: Sequence[str] = ()) -> Means
     unit, rows = found.unit(), asked.rows()
     vectors = np.stack([unit[by_species[name]].mean(0, dtype=np.float64) for name in names]) if names else np.zeros((0, unit.shape[1]))  # fmt: skip
     paths = [backoff.path(rows[by_species[name][0]])[:-1] for name in names]
-    lineages = Lineages.of(paths) if names else Lineages(np.zeros((len(RANKS) - 1, 0), dtype=np.int64))  # fmt: skip
+    lineages = Lineages.of(paths) if names else Lineages(np.zeros((len(RANKS) - 1, 0), dtype=np.int64), np.zeros(0, dtype=np.bool_))  # fmt: skip
     return Means(tuple(names), vectors, lineages, tuple(by_species[name][0] for name in names))
 
 

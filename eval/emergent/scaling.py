@@ -7,7 +7,8 @@ Parts are of the pictures, or of the taxa; of one seed a smaller one lies in any
 steps, and again for as many epochs, lest scale be taken for optimisation: the original's largest model also trained longest.
 A model that was trained in the very same way is not trained again. Each model is asked what `eval.run --emergence` asks, and zero- and few-shot; the
 page (scaling.html, scaling.md, scaling.json) draws every figure over scale, with models that learned nothing beside, and
-says whether it rises or falls: the mean slope over seeds per tenfold, and its 95 % (Student's t).
+says whether it rises or falls: the mean slope over seeds per tenfold, and its 95 % (Student's t). The exit status is 1 where
+something could not be asked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.run import DATA
+from eval.run import DATA, answered
 
 if TYPE_CHECKING:
     from eval.emergent.traits import Trait
@@ -197,8 +198,8 @@ def _grouped(rows: Sequence[Figure], fields: Sequence[str]) -> dict[tuple[Any, .
     return made
 
 
-def run(args: argparse.Namespace) -> list[Figure]:
-    """Everything; returns the figures of all models. Raises ValueError for what the user has to mend."""
+def run(args: argparse.Namespace) -> tuple[list[Figure], list[str]]:
+    """Everything; returns the figures of all models, and what could not be asked. Raises ValueError for what the user has to mend."""
     from catalog import terminal
     from eval import listing
     from eval.emergent import scaling_page, traits
@@ -230,23 +231,13 @@ def run(args: argparse.Namespace) -> list[Figure]:
     for (of, equal, figure), (slope, low, high) in trend.items():
         terminal.tell(f"of {of}, equal {equal}: {figure} {slope:+.3f} per tenfold ({low:+.3f} to {high:+.3f}): {says(low, high)}")  # fmt: skip
     terminal.tell(f"page: {scaling_page.write(args.out, rows, controls, trend, list(undone))}")
-    return rows
+    return rows, list(undone)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """The command line; returns the exit status: 1 where something that was asked for could not be done."""
     args = parser().parse_args(argv)
-    from catalog import terminal
-
-    try:
-        run(args)
-    except ModuleNotFoundError as error:
-        terminal.error(f"{error.name} is not installed: pip install -c constraints.txt -e '.[eval]'")  # fmt: skip
-        return 2
-    except ValueError as error:
-        terminal.error(error)
-        return 2
-    return 0
+    return answered(lambda: 1 if run(args)[1] else 0)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def run(*, quick: bool) -> Result:
                 "--shares", *map(str, shares), "--seeds", *map(str, seeds), *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))]  # fmt: skip
         if quick:
             args += ["--of", "pictures", "--equal", "steps"]
-        figures = scaling.run(scaling.parser().parse_args(args))
+        figures, _ = scaling.run(scaling.parser().parse_args(args))
         told = json.loads((work / "scaling" / "scaling.json").read_text())["controls"]
         bare = {row["figure"]: row["value"] for row in told if row["model"] == "random weights"}
         rows = [_row(name, figures, min(shares), bare.get(name)) for name in dict.fromkeys(f.figure for f in figures if f.value == f.value)]  # fmt: skip

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.order import Order, part, sampling
+from training.config import Data
+from training.order import Order, part, sampling, weights
 
 
 def rows(order, start, stop, most=7):
@@ -136,3 +137,15 @@ def test_smaller_shares_are_part_of_larger_ones(of_taxa):
         assert not set(taxa[found[1]]) & set(taxa[~found[1]])  # whole taxa
     assert (part(1000, 0.25, seed=4, taxa=taxa) != found[1]).any()
     assert part(1000, 1e-9, seed=3, taxa=taxa).any()
+
+
+def test_rows_outside_the_share_never_come_and_the_others_by_their_taxa():
+    taxa = np.repeat(np.arange(20), np.arange(1, 21))
+    how = Data(share=0.5, share_of="taxa", temperature=0.0, max_repeats=1e6)
+    found = weights(how, 3, len(taxa), lambda: taxa)
+    chosen = part(len(taxa), 0.5, 3, taxa)
+    assert not found[~chosen].any() and found.sum() == pytest.approx(chosen.sum(), rel=1e-5)
+    by_taxon = [found[taxa == t].sum() for t in np.unique(taxa[chosen])]
+    assert by_taxon == pytest.approx([by_taxon[0]] * len(by_taxon)), "all taxa alike"
+    plain = weights(Data(share=0.5), 3, len(taxa), lambda: pytest.fail("it reads no taxa"))
+    assert set(plain.tolist()) == {0.0, 1.0}

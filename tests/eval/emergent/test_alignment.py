@@ -137,11 +137,17 @@ def test_without_lineages_nothing_is_beyond_ancestry(tree):
         told = alignment.of_number(Space.of(worlds.looks(tree, seed), bare), kin(tree, seed)[:, 0], n=19)  # fmt: skip
         said = {one.verdict for one in told}
         assert "beyond ancestry" not in said
-    assert said <= {"not told from chance", "more than chance, ancestry unknown"}
+        genera = Lineages.of(
+            [["", "", "", "", "", f"G{g}"] for g in tree.nodes[-1]]
+        )  # a binomial says no more
+        assert genera.splits.all() and not genera.is_tree
+        told = alignment.of_number(Space.of(worlds.looks(tree, seed), genera), kin(tree, seed)[:, 0], n=19)  # fmt: skip
+        said |= {one.verdict for one in told}
+        assert said <= {"not told from chance", "more than chance, ancestry unknown"}
 
 
 def test_intervals_need_clades_and_stay_where_figures_can_be(tree):
-    few = Lineages(tree.nodes[:, : 3 * 18])  # three orders
+    few = tree.only(np.arange(tree.n_species) < 3 * 18)  # three orders
     trait = kin(tree, 1)[: 3 * 18, 0]
     space = Space.of(worlds.looks(tree, 1)[: 3 * 18], few)
     for one in alignment.of_classes(space, (trait > np.median(trait)).astype(int), n=19):
