@@ -101,6 +101,12 @@ REASONS = {
     "not_hashed": "the picture has not been decoded",
     "placeholder": "its server shows this very picture for many names, as it does for what it has lost",
     "too_small": "the shorter side is below verdict.min_side_px (the score is that side, in px)",
+    # what scores say (thresholds are those of the recipe's [verdict])
+    "empty_frame": "no animal was found in the camera-trap frame (score: the best detection, below verdict.min_animal_score)",
+    "face": "the face of a person was found (score: the best detection, verdict.max_face_score or more)",
+    "blurred": "the picture is not sharp (score: sharpness, below verdict.min_sharpness)",
+    "no_subject": "nothing stands out in the picture (score: grey levels, below verdict.min_subject_contrast)",
+    "clipped": "too much of the picture is black or white (score: that share, above verdict.max_clipped_share)",
     # equal pictures
     "duplicate_url": "another row shows the picture of the same address",
     "duplicate_provider_key": "another row shows the same original of the provider",
@@ -123,6 +129,10 @@ RULES = {  # what settled a label: `match_rule`
     "unresolved": "no label could be given",
 }  # fmt: skip
 _PATTERNS = (
+    (re.compile("type_[a-z_]+"), "its metadata says that it is a picture of this kind, which the recipe leaves out "
+     "(verdict.drop_types)"),
+    (re.compile("museum_.+", re.DOTALL), "its pixels are nearest to this class, which the recipe leaves out (verdict.drop_museum; the "
+     "score is the margin)"),
     (re.compile("http_[0-9]{3}"), "the server answered with this status"),
     (re.compile("review_.+", re.DOTALL), "the provider's review left the box in this state"),
     (re.compile("near_.+", re.DOTALL), "the picture is in the held-out benchmark of this name, or looks like "

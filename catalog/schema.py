@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from catalog.ranks import RANKS as RANKS
 
-VERSION = "2"
+VERSION = "3"
 THUMBNAILS_PER_FILE = 100_000  # so that a position leads to a file
 NS = uuid.UUID("a3c1f0c2-7a55-5c39-9d0e-6f6d1c8e2b40")  # namespace of picture ids: frozen for ever
 
@@ -135,7 +135,8 @@ _FIELDS = (
     # context
     _dwc("basisOfRecord", "kind of record: HUMAN_OBSERVATION, PRESERVED_SPECIMEN, …",
          tol200m="basisOfRecord"),
-    Field("image_type", STR, "what the picture shows, from metadata", tol200m="img_type"),
+    Field("image_type", STR, "kind of picture, from its metadata: citizen_science, camera_trap, specimen, drawing, map, text, …",
+          tol200m="img_type"),
     _dwc("sex", "sex of the organism"),
     _dwc("lifeStage", "life stage of the organism"),
     _dwc("eventDate", "date or interval of the event, ISO 8601 text"),
@@ -167,10 +168,17 @@ _FIELDS = (
     Field("datasetKey", STR, "GBIF key of the dataset", _GBIF + "datasetKey"),
     _dwc("datasetName", "name of the dataset"),
     # judgement
-    Field("museum_label", STR, "museum subtype (null: not scored yet)"),
-    Field("museum_score", F64, "margin of the museum subtype (null: not scored yet)"),
-    Field("animal_score", F64, "best animal detection of a camera-trap frame (null: not scored yet)"),
-    Field("face_score", F64, "best human face detection (null: not scored yet)"),
+    Field("museum_label", STR, "what a collection's picture shows, by its pixels; unsure below the recipe's margin (null: not scored)"),
+    Field("museum_nearest", STR, "the nearest class, however narrow the margin (null: not scored)"),
+    Field("museum_score", F64, "margin by which it is nearer than the next", unit="cosine, 0 to 2"),
+    Field("animal_score", F64, "best detection of an animal in a camera-trap frame (null: not scored)", unit="0 to 1"),
+    Field("face_score", F64, "best detection of a human face (null: not scored)", unit="0 to 1"),
+    Field("face_boxes", STR, "faces found, best first: JSON of [x0, y0, x1, y1, score] in shares of the sides"),
+    Field("faces_blurred", I32, "faces that were blurred in the picture as shipped"),
+    Field("sharpness", F64, "steepness over contrast at the strongest edges; about 1 is sharp (null: not measured)"),
+    Field("subject_contrast", F64, "how much the strongest thing differs from what is around it (null: not measured)",
+          unit="grey levels"),
+    Field("clipped_share", F64, "share of the picture that is black or white (null: not measured)", unit="0 to 1"),
     Field("group_id", STR, "smallest uuid among pictures of one organism, burst or near duplicate"),
     Field("split", STR, "train, validation, test or unseen"),
     Field("provider_split", STR, "split the provider assigned, kept out of train where held out"),
@@ -257,7 +265,7 @@ _SAID = f"""{_LINEAGE} infraspecificEpithet taxonRank verbatimScientificName
  scientificName scientificNameAuthorship taxonKey checklistKey"""
 _SOURCE = f"""source source_id record_key identifier references format crop provider_key
  original_width original_height {_ID} catalogNumber {_SAID} {_CONTEXT} dna_bin dna_barcode
- provider_split license_verbatim title {_RIGHTS} datasetKey datasetName published_uuid published_md5
+ provider_split image_type license_verbatim title {_RIGHTS} datasetKey datasetName published_uuid published_md5
  reject_reason"""
 _TAXON = f"""{_LINEAGE} specificEpithet infraspecificEpithet taxonRank canonicalName scientificName
  scientificNameAuthorship"""
@@ -267,7 +275,8 @@ _DATA = f"""uuid source source_id media_index identifier references {_ID}
  {_TAXON} vernacularName taxonID taxonomy verbatimScientificName match_rule match_score match_reason
  basisOfRecord image_type {_CONTEXT.replace("basisOfRecord", "")} geoprivacy dna_bin dna_barcode
  license license_status license_verbatim {_RIGHTS} attribution datasetKey datasetName
- museum_label museum_score animal_score face_score group_id split"""
+ museum_label museum_nearest museum_score animal_score face_score faces_blurred sharpness subject_contrast clipped_share
+ group_id split"""
 
 SOURCE = _table("source", "media row, box or associatedMedia part of one source", _ROW,
                 f"{_ROW} {_SOURCE}")  # fmt: skip
@@ -291,6 +300,9 @@ FETCH = _table(
 PHASH = _table("phash", "picture content (bytes and crop)", "md5 crop",
                "md5 crop phash phash_quality probes pixel_xxh3 original_width original_height error"
                )  # fmt: skip
+SCORE = _table("score", "picture content that a scorer has seen", "md5 crop",
+               "md5 crop museum_nearest museum_score animal_score face_score face_boxes sharpness subject_contrast "
+               "clipped_share error")  # fmt: skip
 DEDUP = _table("dedup", "picture in a group, or near a benchmark picture", "uuid",
                "uuid group_id duplicate_of duplicate_rule distance benchmark placeholder")  # fmt: skip
 GEOPRIVACY = _table("geoprivacy", "picture", "uuid", f"uuid {_PLACE} geoprivacy is_protected")
@@ -332,6 +344,6 @@ CHANGES = _table(
 )
 TABLES = {
     table.name: table
-    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, DEDUP, GEOPRIVACY, VERDICT,
+    for table in (SOURCE, MEDIA, TAXON, LABEL, VERNACULAR, PROBLEM, ELIGIBLE, FETCH, PHASH, SCORE, DEDUP, GEOPRIVACY, VERDICT,
                   DATA, CAPTIONS, CATALOG, REJECTS, TAXA, NAMES, LOOKUP, STATISTICS, LISTED, LINK_HEALTH, THUMBNAILS, CONFLICTS, CHANGES)
 }  # fmt: skip

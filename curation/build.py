@@ -43,6 +43,7 @@ class Stage:
 
 
 STAGES = (
+    Stage("scorer", "scoring:scorer", "curation.steps.scoring", "models"),
     Stage("taxon", "tables:taxon", "curation.taxonomy.lineage", "names"),
     Stage("source", "tables:source", "curation.sources.gbif", "media rows"),
     Stage("media", "tables:media_", "curation.media", "media rows"),
@@ -52,6 +53,7 @@ STAGES = (
     Stage("eligible", "tables:eligible", "curation.verdict", "pictures"),
     Stage("fetch", "fetching:fetch_", "curation.steps.fetching", "addresses"),
     Stage("phash", "pictures:phash_", "curation.steps.pictures", "pictures"),
+    Stage("score", "scoring:score_", "curation.steps.scoring", "pictures"),
     Stage("benchmark", "pictures:benchmark", "curation.steps.pictures", "held-out pictures"),
     Stage("dedup", "duplicates:dedup_", "curation.dedup", "pictures"),
     Stage("geoprivacy", "tables:geoprivacy_", "curation.geoprivacy", "coordinates"),

@@ -39,18 +39,33 @@ order by s.score desc, c.number
 """
 
 _HEAD = """<!doctype html>
-<meta charset="utf-8"><title>Duplicates</title>
+<meta charset="utf-8"><title>%s</title>
 <style>
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; background: #fafaf8 }
 section { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; padding: .5rem; background: #fff; border: 1px solid #ddd }
-img { height: 120px; max-width: 200px; object-fit: contain; background: #eee }
-figcaption { font-size: 12px; color: #555 }
+figure.out { background: #fbeaea }
+img { height: 120px; max-width: 200px; object-fit: contain; background: #eee; vertical-align: top }
+figcaption { font-size: 12px; color: #555; max-width: 420px }
+h2 { margin: 2rem 0 .3rem } h3 { margin: 1rem 0 .3rem; font-size: 15px }
+svg { background: #fff; border: 1px solid #ddd; display: block; margin: .5rem 0 }
+.framed { position: relative; display: inline-block } .framed i { position: absolute; border: 2px solid #e0218a }
 </style>
-<h1>Duplicates</h1>
-<p>Left the picture that was left out, right the one kept in its place; at the end candidates whose pixels
-spoke against it. Distances are bits of 256, scores the share of blocks that agree.</p>
+<h1>%s</h1>
+<p>%s</p>
 """
+_TEXT = """Left the picture that was left out, right the one kept in its place; at the end candidates whose pixels
+spoke against it. Distances are bits of 256, scores the share of blocks that agree."""
+
+
+def head(title: str, text: str) -> str:
+    """The beginning of a page of pictures; `text` is our own HTML."""
+    return _HEAD % (title, title, text)
+
+
+def picture(data: bytes) -> str:
+    """A JPEG inside a page."""
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">'
 
 
 def write(
@@ -78,7 +93,7 @@ def write(
         phash: Packs(Path(folder)).get(pack, offset, n_bytes, xxh3=xxh3)
         for phash, folder, pack, offset, n_bytes, xxh3 in found
     }
-    parts, heading = [_HEAD], None
+    parts, heading = [head("Duplicates", _TEXT)], None
     for row in rows:
         if row[0] != heading:
             parts.append(
@@ -92,10 +107,7 @@ def write(
 
 def _figure(row: tuple[Any, ...], images: dict[str, bytes]) -> str:
     _, distance, score, one, other, left, right = row
-    shown = "".join(
-        f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(images[key]).decode()}">'
-        for key in (one, other) if key in images
-    )  # fmt: skip
+    shown = "".join(picture(images[key]) for key in (one, other) if key in images)
     said = [f"{left}<br>{right}"]
     said += [f"distance {distance}"] if distance is not None else []
     said += [f"score {score:.2f}"] if score is not None else []

@@ -1,6 +1,6 @@
 """The tables beside the pictures: what `metadata/<release>/` holds.
 
-In   media, label, vernacular, fetch, phash, dedup, geoprivacy, verdict, and the taxonomies' own names
+In   media, label, vernacular, fetch, phash, score, dedup, geoprivacy, verdict, and the taxonomies' own names
 Out  `metadata/<release>/{catalog,rejects,taxa,names,lookup,statistics,conflicts,link_health}-*.parquet`,
      `citations.csv`; in the work folder the joined catalogue, from which `shard` plans its files
 
@@ -9,7 +9,7 @@ Out  `metadata/<release>/{catalog,rejects,taxa,names,lookup,statistics,conflicts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ with joined as (
     told(n.scientificNameAuthorship, g.is_protected, m.decimalLatitude, m.decimalLongitude) as scientificNameAuthorship, v.vernacularName, n.taxonID, n.taxonomy,
     told(m.verbatimScientificName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as verbatimScientificName,
     n.match_rule, n.match_score, n.match_reason,
-    told(m.basisOfRecord, g.is_protected, m.decimalLatitude, m.decimalLongitude) as basisOfRecord, null::varchar as image_type,
+    told(m.basisOfRecord, g.is_protected, m.decimalLatitude, m.decimalLongitude) as basisOfRecord, m.image_type,
     told(m.sex, g.is_protected, m.decimalLatitude, m.decimalLongitude) as sex,
     told(m.lifeStage, g.is_protected, m.decimalLatitude, m.decimalLongitude) as lifeStage,
     case when regexp_full_match(m.eventDate, '[0-9T:.Z/+-]+') then m.eventDate else told(m.eventDate, g.is_protected, m.decimalLatitude, m.decimalLongitude) end as eventDate,
@@ -70,8 +70,11 @@ with joined as (
     told(m.publisher, g.is_protected, m.decimalLatitude, m.decimalLongitude) as publisher,
     told(m.attribution, g.is_protected, m.decimalLatitude, m.decimalLongitude) as attribution, m.datasetKey,
     told(m.datasetName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as datasetName,
-    null::varchar as museum_label, null::double as museum_score, null::double as animal_score,
-    null::double as face_score, coalesce(d.group_id, m.uuid) as group_id,
+    case when c.museum_score < $min_museum_score then 'unsure' else c.museum_nearest end as museum_label, c.museum_nearest,
+    c.museum_score, c.animal_score, c.face_score,
+    case when $on_face = 'blur' and c.face_score >= $max_face_score then
+      len(list_filter(c.face_boxes::json::double[][], lambda box: box[5] >= $max_face_score))::integer end as faces_blurred,
+    c.sharpness, c.subject_contrast, c.clipped_share, coalesce(d.group_id, m.uuid) as group_id,
     t.redistributable, t.keep, m.provider_split
   from verdict t
   join media m using (archive, source_table, source_row, media_index)
@@ -79,6 +82,7 @@ with joined as (
   left join vernacular v on v.taxonomy = n.taxonomy and v.taxonID = n.taxonID
   left join "fetch" f on f.url = m.url and f.status = 'ok'
   left join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop
+  left join score c on c.md5 = f.md5 and c.crop is not distinct from m.crop
   left join dedup d on d.uuid = m.uuid
   left join geoprivacy g on g.uuid = m.uuid
   where t.keep or t.reject_stage in ('label', 'licence')
@@ -156,16 +160,19 @@ from compared where cause is not null order by cause, lineage
 
 def tables(
     con: duckdb.DuckDBPyConnection, folder: Path, work: Path, *, release: str, seed: int,
-    validation: float, test: float, unseen_genera: float, taxon: Sequence[Path], common: Sequence[Path],
+    validation: float, test: float, unseen_genera: float, judging: Mapping[str, Any], taxon: Sequence[Path], common: Sequence[Path],
     listed: sql.Input, **inputs: Any,
 ) -> Path:  # fmt: skip
-    """Write the dataset's tables into `folder`; return the catalogue with `keep`, made in `work`."""
+    """Write the dataset's tables into `folder`; return the catalogue with `keep`, made in `work`.
+
+    `judging` says what a score means: min_museum_score, on_face, max_face_score.
+    """
     con.execute(MACROS)
     con.execute(geoprivacy.MACROS)
     meta, joined = folder / "metadata" / release, work / "joined.parquet"
     meta.mkdir(parents=True)
     params = {"seed": str(seed), "validation": validation, "test": test, "unseen": unseen_genera,
-              "held_out": list(HELD_OUT)}  # fmt: skip
+              "held_out": list(HELD_OUT), **judging}  # fmt: skip
     sql.query(con, CATALOG_SQL, params, **inputs).copy_to(joined)
 
     def made(

@@ -13,6 +13,7 @@ from typing import Any
 
 from catalog import toml_tree
 from curation import dedup
+from curation.image_type import COLLECTED, NOT_ORGANISMS, PHOTOGRAPHS, TYPES
 from curation.recipe_rules import checked
 
 BUILT_IN = Path(__file__).parent / "recipes"
@@ -165,11 +166,73 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Museum:
+    """What pictures of collections show: specimen, label, slide, … by the nearest class of a support set."""
+
+    model: str = (
+        ""  # pixels (no weights), or a folder or hf://ORG/NAME of open_clip's; empty: not scored
+    )
+    sha256: str = ""  # of the model's safetensors file
+    support: str = ""  # folder of labelled pictures, or the file --support wrote; empty: the model is asked in words
+    types: tuple[str, ...] = (
+        *COLLECTED,
+        "unknown",
+    )  # image types that are scored; unknown: those without one
+
+
+@dataclass(frozen=True)
+class CameraTrap:
+    """Whether there is an animal in a camera-trap frame."""
+
+    detector: str = ""  # background (no weights), or an ONNX file: a path or hf://ORG/NAME/FILE; empty: not scored
+    sha256: str = ""  # of that file
+    classes: tuple[
+        str, ...
+    ] = ()  # of the detector, in its order, one of them animal; empty: as the file says
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Whether there is the face of a person in a picture."""
+
+    detector: str = ""  # haar (comes with OpenCV), or YuNet's ONNX file: a path or hf://ORG/NAME/FILE; empty: not scored
+    sha256: str = ""  # of that file
+    types: tuple[str, ...] = (*PHOTOGRAPHS, "unknown")  # image types that are searched
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Sharpness, subject and lost light."""
+
+    measure: bool = False  # a few hundredths of a second a picture and core
+    types: tuple[str, ...] = (*TYPES, "unknown")  # image types that are measured
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What enters the data."""
+    """What enters the data. No score drops a picture that does not have it."""
 
     min_rank: str = "family"  # labels must reach this rank; "any" lets unresolved pictures in
     min_side_px: int = 224  # smaller pictures are dropped
+    drop_types: tuple[str, ...] = (
+        NOT_ORGANISMS  # image types that are dropped, before they are fetched
+    )
+    drop_museum: tuple[str, ...] = (
+        "text",
+        "drawer",
+        "landscape",
+    )  # museum classes that are dropped
+    min_museum_score: float = 0.05  # margin below which a museum class is unsure, and drops nothing
+    min_animal_score: float = (
+        0.2  # camera-trap frames with less are dropped as empty (the original: 0.2)
+    )
+    max_face_score: float = 0.5  # from here on a face is believed in
+    on_face: str = "drop"  # what then happens to the picture: drop, blur (the face), or keep
+    min_sharpness: float = 0.0  # less sharp pictures are dropped
+    min_subject_contrast: float = (
+        0.0  # pictures in which nothing stands out by so many grey levels are dropped
+    )
+    max_clipped_share: float = 1.0  # pictures of which more is black or white are dropped
     allow_nc: bool = False  # also ship non-commercial licences (never ND, reserved or unknown)
     remove_uuid: tuple[str, ...] = ()  # takedowns
     remove_url: tuple[str, ...] = ()
@@ -224,6 +287,10 @@ class Recipe:
     coverage: tuple[SpeciesList, ...] = ()
     fetch: Fetch = Fetch()
     pixels: Pixels = Pixels()
+    museum: Museum = Museum()
+    camera_trap: CameraTrap = CameraTrap()
+    faces: Faces = Faces()
+    quality: Quality = Quality()
     dedup: Dedup = Dedup()
     geoprivacy: Geoprivacy = Geoprivacy()
     names: Names = Names()

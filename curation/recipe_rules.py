@@ -12,6 +12,7 @@ from catalog import near
 from catalog.licence import licence
 from catalog.toml_tree import nearest
 from curation import dedup, geoprivacy, verdict
+from curation.image_type import TYPES
 from curation.sources import captions
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("dedup.burst_s", recipe.dedup.burst_s, 0, 86_400),
         ("names.min_score", recipe.names.min_score, 0.0, 1.0),
         ("verdict.min_side_px", recipe.verdict.min_side_px, 1, 20000),
+        ("verdict.min_museum_score", recipe.verdict.min_museum_score, 0.0, 2.0),
+        ("verdict.min_animal_score", recipe.verdict.min_animal_score, 0.0, 1.0),
+        ("verdict.max_face_score", recipe.verdict.max_face_score, 0.0, 1.0),
+        ("verdict.min_sharpness", recipe.verdict.min_sharpness, 0.0, 10.0),
+        ("verdict.min_subject_contrast", recipe.verdict.min_subject_contrast, 0.0, 255.0),
+        ("verdict.max_clipped_share", recipe.verdict.max_clipped_share, 0.0, 1.0),
         ("shard.n_buckets", recipe.shard.n_buckets, 1, 999_999),
         ("shard.rows_per_group", recipe.shard.rows_per_group, 1, 10_000),
         ("shard.validation", recipe.shard.validation, 0.0, 0.5),
@@ -82,6 +89,11 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
     for key, words, of in (
         ("dedup.classes", recipe.dedup.classes, dedup.CLASSES),
         ("fetch.size", (recipe.fetch.size,), SIZES),
+        ("verdict.drop_types", recipe.verdict.drop_types, tuple(TYPES)),
+        ("verdict.on_face", (recipe.verdict.on_face,), verdict.ON_FACE),
+        ("museum.types", recipe.museum.types, (*TYPES, "unknown")),
+        ("faces.types", recipe.faces.types, (*TYPES, "unknown")),
+        ("quality.types", recipe.quality.types, (*TYPES, "unknown")),
     ):
         for word in words:
             require(word in of, key, f"{word!r} is unknown{nearest(word, of)}")

@@ -117,7 +117,7 @@ def summary(root: Path, view: str, recipe: Recipe, made: Made, seconds: float) -
 def world_address(recipe: Recipe) -> str:
     """Where the sample world of a recipe lies under `sample-world`."""
     assert recipe.sample is not None
-    return artifact.address("sample-world", 2, dataclasses.asdict(recipe.sample), [])
+    return artifact.address("sample-world", 3, dataclasses.asdict(recipe.sample), [])
 
 
 def _scores(root: Path, recipe: Recipe, made: Made) -> None:

@@ -1,16 +1,18 @@
 """Keep or drop, with the reason: the only place that says no.
 
-In   media, label, fetch, phash, dedup, removal (uuid, url or creator to take down)
+In   media, label, fetch, phash, score, dedup, removal (uuid, url or creator to take down)
 Out  schema.VERDICT: one row per media row, none lost
 
-The first reason in the order of the build counts: source, media, removal, label, licence, fetch,
-pixels, benchmark, dedup. Rows refused for their label or licence alone stay in the catalogue.
+The first reason in the order of the build counts: source, media, removal, label, licence, type, fetch,
+pixels, museum, camera_trap, faces, quality, benchmark, dedup. Rows refused for their label or licence alone stay in
+the catalogue. A picture without a score is dropped by none.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -20,6 +22,7 @@ from catalog import schema, sql
 from catalog.licence import may_redistribute, needs_credit
 
 MIN_RANKS = (*schema.RANKS, "any")
+ON_FACE = ("drop", "blur", "keep")
 
 LICENCES_SQL = """
 select distinct license, license_status, license_verbatim from media
@@ -43,16 +46,23 @@ with judged as (
           when 'species' then n.species end is not null) then 'label'
       when not $private and not coalesce(l.allowed, false) then 'licence'
       when not $private and l.needs_credit and coalesce(m.creator, m.rightsHolder) is null then 'licence'
+      when list_contains($drop_types, m.image_type) then 'type'
       when f.status is distinct from 'ok' or f.md5 <> m.published_md5 then 'fetch'
       when p.error is not null or p.md5 is null then 'pixels'
       when least(p.original_width, p.original_height) < $min_side_px then 'pixels'
       when d.placeholder then 'pixels'
+      when list_contains($drop_museum, c.museum_nearest) and c.museum_score >= $min_museum_score then 'museum'
+      when m.image_type = 'camera_trap' and c.animal_score < $min_animal_score then 'camera_trap'
+      when $on_face = 'drop' and c.face_score >= $max_face_score then 'faces'
+      when c.sharpness < $min_sharpness or c.subject_contrast < $min_subject_contrast or c.clipped_share > $max_clipped_share
+        then 'quality'
       when d.benchmark is not null then 'benchmark'
       when d.duplicate_of is not null then 'dedup'
     end as reject_stage,
     m.reject_reason as said, n.match_rule, n.match_reason, f.error as fetch_error,
     f.status as fetch_status, p.error as pixel_error, d.benchmark, d.duplicate_rule, d.placeholder, l.allowed,
-    least(p.original_width, p.original_height) as side
+    least(p.original_width, p.original_height) as side, m.image_type, c.museum_nearest, c.museum_score, c.animal_score,
+    c.face_score, c.sharpness, c.subject_contrast, c.clipped_share
   from media m
   left join label n using (lineage)
   left join rights l on l.license is not distinct from m.license
@@ -61,6 +71,7 @@ with judged as (
   left join removed r on r.uuid = m.uuid
   left join "fetch" f on f.url = m.url
   left join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop
+  left join score c on c.md5 = f.md5 and c.crop is not distinct from m.crop
   left join dedup d on d.uuid = m.uuid and m.reject_reason is null
 )
 select uuid, archive, source_table, source_row, media_index, source, source_id, identifier,
@@ -76,14 +87,25 @@ select uuid, archive, source_table, source_row, media_index, source, source_id, 
                                then 'licence_not_redistributable'
                              when not coalesce(allowed, false) then 'licence_' || license_status
                              else 'attribution_missing' end
+    when 'type' then 'type_' || image_type
     when 'fetch' then coalesce(fetch_error, case when fetch_status = 'ok' then 'bytes_changed' end, 'not_fetched')
     when 'pixels' then coalesce(pixel_error, case when side is null then 'not_hashed' when side < $min_side_px
                                   then 'too_small' when placeholder then 'placeholder' end)
+    when 'museum' then 'museum_' || museum_nearest
+    when 'camera_trap' then 'empty_frame'
+    when 'faces' then 'face'
+    when 'quality' then case when sharpness < $min_sharpness then 'blurred'
+                             when subject_contrast < $min_subject_contrast then 'no_subject' else 'clipped' end
     when 'benchmark' then 'near_' || benchmark
     when 'dedup' then 'duplicate_' || duplicate_rule
   end as reject_reason,
   case reject_stage
     when 'pixels' then case when not coalesce(placeholder, false) then side::double end
+    when 'museum' then museum_score
+    when 'camera_trap' then animal_score
+    when 'faces' then face_score
+    when 'quality' then case when sharpness < $min_sharpness then sharpness
+                             when subject_contrast < $min_subject_contrast then subject_contrast else clipped_share end
     when 'benchmark' then distance::double
     when 'dedup' then distance::double
   end as reject_score,
@@ -105,6 +127,23 @@ where m.uuid is not null order by m.uuid
 """
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The thresholds of the ladder; the recipe's fields of the same names say what they mean."""
+
+    min_rank: str = "family"
+    min_side_px: int = 224
+    drop_types: tuple[str, ...] = ()
+    drop_museum: tuple[str, ...] = ()
+    min_museum_score: float = 0.0
+    min_animal_score: float = 0.0
+    max_face_score: float = 1.0
+    on_face: str = "keep"
+    min_sharpness: float = 0.0
+    min_subject_contrast: float = 0.0
+    max_clipped_share: float = 1.0
+
+
 def verdict(
     con: duckdb.DuckDBPyConnection,
     *,
@@ -112,9 +151,9 @@ def verdict(
     label: Path,
     fetch: pa.Table | Path,
     phash: pa.Table | Path,
+    score: pa.Table | Path,
     dedup: pa.Table | Path,
-    min_rank: str,
-    min_side_px: int,
+    limits: Limits,
     allow_nc: bool,
     removals: Sequence[tuple[str, str]],
     private: bool = False,
@@ -126,14 +165,14 @@ def verdict(
     `removals` are (kind, value) with kind uuid, url or creator. Raises ValueError for an unknown
     rank or kind.
     """
-    if min_rank not in MIN_RANKS:
-        raise ValueError(f"min_rank {min_rank!r} is no rank; choose one of {', '.join(MIN_RANKS)}")
+    if limits.min_rank not in MIN_RANKS:
+        raise ValueError(f"min_rank {limits.min_rank!r} is no rank; choose one of {', '.join(MIN_RANKS)}")  # fmt: skip
     if unknown := [kind for kind, _ in removals if kind not in ("uuid", "url", "creator")]:
         raise ValueError(f"a removal names {unknown[0]!r}; choose uuid, url or creator")
-    params = {"min_rank": min_rank, "min_side_px": min_side_px, "private": private}
-    query = sql.query(con, SQL, params, media=media, label=label, fetch=fetch, phash=phash, dedup=dedup,
-                      rights=rights(con, media, allow_nc), removed=_removed(con, media, removals)
-                      )  # fmt: skip
+    params = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(limits).items()}  # fmt: skip
+    query = sql.query(con, SQL, params | {"private": private}, media=media, label=label, fetch=fetch, phash=phash,
+                      score=score, dedup=dedup, rights=rights(con, media, allow_nc),
+                      removed=_removed(con, media, removals))  # fmt: skip
     return dataclasses.replace(query, as_written=True)
 
 

@@ -146,20 +146,28 @@ def sha256(root: Path, path: Path) -> str:
     """sha256 of a file or of a folder's files, remembered by path, size and time of change."""
     if not path.exists():
         raise ValueError(f"{path} does not exist; check the path in the recipe")
+    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
+    names = ["" if file == path else file.relative_to(path).as_posix() for file in files]
+    parts = [f"{name} {of}" for name, of in zip(names, _hashed(root, files), strict=True)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def file_sha256(root: Path, path: Path) -> str:
+    """sha256 of the bytes of one file, remembered in the same way."""
+    return _hashed(root, [path])[0]
+
+
+def _hashed(root: Path, files: Sequence[Path]) -> list[str]:
     cache = root / "store" / "sha256.json"
     known: dict[str, str] = json.loads(cache.read_text()) if cache.exists() else {}
-    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
-    parts, n_new = [], 0
-    for file in files:
-        key = stamp_of(file) or str(file)
+    keys, n_known = [stamp_of(file) or str(file) for file in files], len(known)
+    for key, file in zip(keys, files, strict=True):
         if key not in known:
-            known[key], n_new = artifact.file_sha256(file), n_new + 1
-        name = "" if file == path else file.relative_to(path).as_posix()
-        parts.append(f"{name} {known[key]}")
-    if n_new:
+            known[key] = artifact.file_sha256(file)
+    if len(known) > n_known:
         cache.parent.mkdir(parents=True, exist_ok=True)
         artifact.write_atomically(cache, json.dumps(known, sort_keys=True).encode())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return [known[key] for key in keys]
 
 
 def stamp_of(path: Path) -> str | None:

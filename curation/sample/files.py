@@ -22,7 +22,7 @@ from curation.sample.lists import (
 )
 from curation.sample.other_records import BIOSCAN_COLUMNS, EOL_COLUMNS
 from curation.sample.planning import World, truth_row
-from curation.sample.shot import broken, render
+from curation.sample.shot import Shot, broken, render
 
 TRUTH = pa.schema(
     [
@@ -58,6 +58,7 @@ _GBIF = frozenset(
         *("taxonKey", "acceptedTaxonKey", "kingdomKey", "genusKey", "speciesKey", "checklistKey"),
     )
 )
+N_SUPPORT = 24  # pictures of a class of the support set
 _DWC = "http://rs.tdwg.org/dwc/terms/"
 
 
@@ -74,9 +75,26 @@ def write(world: World, folder: Path) -> None:
     held_out.mkdir(parents=True, exist_ok=True)
     for name, shot in world.benchmark.items():
         (held_out / name).write_bytes(render(shot, world.looks))
+    _support(world, folder / "support")
     rows = [truth_row(item, world.looks) for item in world.items]
     rows.sort(key=lambda r: [str(r[k]) for k in ("source", "record_key", "identifier", "crop")])
     pq.write_table(pa.Table.from_pylist(rows, schema=TRUTH), folder / "truth.parquet")
+
+
+def _support(world: World, folder: Path) -> None:
+    """A small support set for the museum scorer: organisms and labels that are nowhere else in the world."""
+    species = list(world.looks)
+    for number in range(N_SUPPORT):
+        organism = Shot(
+            "organism", species[number * len(species) // N_SUPPORT], 10_000_000 + number
+        )
+        for label, shot in (
+            ("specimen", organism),
+            ("text", Shot("museum_label", individual=10_000_000 + number)),
+        ):
+            path = folder / label / f"{number:02d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(render(shot, world.looks))
 
 
 def _zip(path: Path, members: Mapping[str, str]) -> None:

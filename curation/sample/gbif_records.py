@@ -19,7 +19,7 @@ _OCCURRENCE = (
     "references rightsHolder type institutionID collectionID datasetID institutionCode "
     "collectionCode datasetName basisOfRecord informationWithheld dataGeneralizations occurrenceID "
     "catalogNumber recordNumber recordedBy individualCount sex lifeStage occurrenceStatus "
-    "preparations associatedMedia occurrenceRemarks organismID eventID eventDate year month day "
+    "preparations associatedMedia occurrenceRemarks organismID eventID parentEventID eventDate year month day "
     "habitat samplingProtocol continent countryCode stateProvince locality decimalLatitude "
     "decimalLongitude coordinateUncertaintyInMeters identifiedBy dateIdentified typeStatus taxonID "
     "scientificName namePublishedInYear kingdom phylum class order family genus specificEpithet "
@@ -36,6 +36,7 @@ OCCURRENCE_COLUMNS = tuple(_OCCURRENCE.split())
 MULTIMEDIA_COLUMNS = tuple(_MULTIMEDIA.split())
 CHECKLIST_KEY = "d7dddbf4-2cf0-4f39-9b2a-bb099caae36c"
 SORTS = {"citizen": 0.52, "flora": 0.14, "museum": 0.18, "trap": 0.10, "material": 0.06}
+N_SITES = 6  # of camera traps: few, so that each has several events
 _DATASETS = {
     "citizen": ("50c9509d-22c7-4a22-a47d-8c48425ef4a7", "Sample naturalist observations"),
     "flora": ("7a3679ef-5582-4aaa-81f0-8c2545cafc81", "Sample flora portal"),
@@ -215,15 +216,20 @@ def _museum(
     yield _item(row, f"{base}.jpg", _shot(row, one, rng, who, 0), one, naming, rng)
     if rng.random() < 0.3:
         label = Shot("museum_label", individual=who, size=(480, 360))
-        yield _item(row, f"{base}_label.jpg", label, one, naming, rng)
+        told = "_label" if who % 2 else "_b"  # half of them say so
+        yield _item(row, f"{base}{told}.jpg", label, one, naming, rng)
 
 
 def _trap(
     row: Row, one: Species, naming: Naming, rng: random.Random, who: int, when: datetime
 ) -> Iterator[Item]:
-    site = rng.randint(1, 40)
+    site = (rng.randint(1, 40) - 1) % N_SITES + 1
     event = f"site{site:02d}-{row['gbifID']}"
-    row |= {"basisOfRecord": "MACHINE_OBSERVATION", "eventID": event}
+    row |= {
+        "basisOfRecord": "MACHINE_OBSERVATION",
+        "eventID": event,
+        "parentEventID": f"site{site:02d}",
+    }
     row |= {"organismID": f"organism:{who}", "recordedBy": f"Camera {site:02d}"}
     row["samplingProtocol"] = "camera trap"
     kind = "empty_frame" if rng.random() < 0.15 else "trap"  # grass in the wind, three times

@@ -46,7 +46,7 @@ select
        when family is not null then 'family' when "order" is not null then 'order'
        when "class" is not null then 'class' when phylum is not null then 'phylum' end as taxonRank,
   'bioscan-5m' as checklistKey,
-  'MATERIAL_SAMPLE' as basisOfRecord, dna_bin, dna_barcode,
+  'MATERIAL_SAMPLE' as basisOfRecord, 'material_sample' as image_type, dna_bin, dna_barcode,
   country_code(country) as countryCode, lat as decimalLatitude, lon as decimalLongitude,
   split as provider_split,
   'http://creativecommons.org/licenses/by/3.0/' as license_verbatim,

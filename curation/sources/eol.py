@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog import schema, sql
+from curation import image_type
 from curation.sources import boxes, dwca
 from curation.taxonomy import lineage, nodes
 
@@ -50,6 +51,7 @@ select
     as media_index,
   'eol' as source, coalesce(m.content_id, m.page_id) as source_id, m.page_id as record_key,
   m.identifier, m."references", m.title,
+  words_type(concat_ws(' | ', m.title, file_name(m."references"))) as image_type,
   coalesce(provider_key_of(canonical_url(m.identifier)), provider_key_of(canonical_url(m."references")))
     as provider_key,
   case when p.taxonID is null then m.kingdom else p.kingdom end as kingdom,
@@ -80,7 +82,8 @@ with m as (
     said(fields, $at.id) as id, said(fields, $at.taxon) as taxonID,
     said(fields, $at.type) as type, lower(said(fields, $at.format)) as format,
     said(fields, $at.url) as identifier, said(fields, $at.page) as "references",
-    said(fields, $at.title) as title, said(fields, $at.license) as license_verbatim,
+    said(fields, $at.title) as title, said(fields, $at.description)[:500] as description,
+    said(fields, $at.subtype) as subtype, said(fields, $at.license) as license_verbatim,
     said(fields, $at.owner) as owner, said(fields, $at.agent) as agentID
   from media
 )
@@ -91,6 +94,7 @@ select
   (row_number() over (partition by m.taxonID order by m.source_row) - 1)::integer as media_index,
   'eol' as source, m.id as source_id, coalesce(t.eolID, m.taxonID) as record_key,
   m.identifier, m."references", m.format, m.title,
+  words_type(concat_ws(' | ', m.title, m.description, m.subtype, file_name(m.identifier))) as image_type,
   provider_key_of(canonical_url(m.identifier)) as provider_key,
   t.kingdom, t.phylum, t."class", t."order", t.family, t.genus, t.species, t.taxonRank,
   coalesce(t.canonicalName, t.scientificName) as verbatimScientificName,
@@ -136,6 +140,7 @@ def eol(
     `hierarchy` is the Dynamic Hierarchy's taxon.tab. Raises ValueError for a file of another shape.
     """
     con.execute(dwca.MACROS)
+    con.execute(image_type.MACROS)
     work_dir.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.suffix.lower() == ".csv":
         box = boxes.Box(path.parent, (path.name,))
@@ -189,7 +194,8 @@ def _harvest(con: duckdb.DuckDBPyConnection, name: str, path: Path, work_dir: Pa
         places = agents.at(id="identifier", name="term_name")
         agent = sql.query(con, AGENT_SQL, {"at": places}, agent=agents.input).table()
     at = media.at(id="identifier id", taxon="taxonID id", type="type", format="format",
-                  url="accessURI identifier", page="furtherInformationURL references", title="title",
+                  url="accessURI identifier", page="furtherInformationURL references", title="title", description="description",
+                  subtype="subtype",
                   license="UsageTerms license", owner="Owner rightsHolder",
                   agent="agentID")  # fmt: skip
     params = {"archive": name, "table": media.name, "at": at, "n_columns": media.n_columns,

@@ -35,7 +35,7 @@ select
   source_id, source_id as record_key, identifier, crop,
   case when sha256 is not null then 'sha256:' || sha256 end as provider_key,
   original_width, original_height, image_id as eventID, concept as verbatimScientificName,
-  'fathomnet' as checklistKey, 'MACHINE_OBSERVATION' as basisOfRecord,
+  'fathomnet' as checklistKey, 'MACHINE_OBSERVATION' as basisOfRecord, 'underwater' as image_type,
   lat as decimalLatitude, lon as decimalLongitude, depth as minimumDepthInMeters,
   eventDate, coalesce(license, $license) as license_verbatim, creator, rightsHolder,
   'FathomNet' as publisher, dataset as datasetName, reason as reject_reason

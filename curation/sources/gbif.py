@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from catalog import schema, sql
+from curation import image_type
 from curation.sources import boxes, dwca, snapshot
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ select
   said(fields, $at.occurrenceID) as occurrenceID,
   said(fields, $at.organismID) as organismID,
   said(fields, $at.eventID) as eventID,
+  said(fields, $at.parentEventID) as parentEventID,
+  record_words(said(fields, $at.samplingProtocol), said(fields, $at.preparations), said(fields, $at.occurrenceRemarks),
+    said(fields, $at.fieldNotes), said(fields, $at.eventRemarks), said(fields, $at.dynamicProperties)) as words,
   said(fields, $at.catalogNumber) as catalogNumber,
   said(fields, $at.references) as "references",
   said(fields, $at.kingdom) as kingdom,
@@ -79,6 +83,8 @@ select
   said(fields, $at.identifier) as identifier,
   said(fields, $at.references) as "references",
   said(fields, $at.title) as title,
+  concat_ws(' | ', said(fields, $at.title), said(fields, $at.description)[:500], said(fields, $at.subtype),
+    file_name(said(fields, $at.identifier))) as words,
   said(fields, $at.creator) as creator,
   said(fields, $at.publisher) as publisher,
   said(fields, $at.license) as license_verbatim,
@@ -110,11 +116,11 @@ bare as (select p.* from parts p anti join listed l
          on p.key = l.key and canonical_url(p.identifier) = l.url),
 media as (
   select source_table, source_row, 0 as part_no, key, ragged, type, format, identifier,
-    "references", title, creator, publisher, license_verbatim, rightsHolder, false as associated
+    "references", title, words, creator, publisher, license_verbatim, rightsHolder, false as associated
   from multimedia
   union all
   select $core_table, occurrence_row, part_no, key, ragged, null, null, identifier,
-    null, null, null, null, null, null, true
+    null, null, file_name(identifier), null, null, null, null, true
   from bare
 ),
 position as (
@@ -125,17 +131,19 @@ position as (
 )
 select * from blank
 union all by name
-select
+select * replace (case when image_type = 'camera_trap' then deploymentID end as deploymentID) from (select
   $archive as archive, m.source_table, m.source_row, p.media_index,
   'gbif' as source, m.key as source_id, m.key as record_key, m.identifier,
   coalesce(m."references", c."references") as "references", m.format,
   provider_key_of(canonical_url(m.identifier)) as provider_key,
-  c.occurrenceID, c.organismID, c.eventID, c.catalogNumber,
+  c.occurrenceID, c.organismID, c.eventID, c.parentEventID as deploymentID, c.catalogNumber,
   c.kingdom, c.phylum, c."class", c."order", c.family, c.genus, c.species,
   c.infraspecificEpithet, c.taxonRank, c.verbatimScientificName, c.scientificName,
   c.scientificNameAuthorship,
   c.taxonKey, c.checklistKey,
-  c.basisOfRecord, c.sex, c.lifeStage, c.eventDate, c.recordedBy,
+  c.basisOfRecord,
+  image_type_of(c.basisOfRecord, c.words, m.words, concat_ws(' ', m.publisher, c.publisher, c.datasetName), c.datasetKey,
+    null, c.lifeStage) as image_type, c.sex, c.lifeStage, c.eventDate, c.recordedBy,
   c.decimalLatitude, c.decimalLongitude, c.coordinateUncertaintyInMeters, c.countryCode,
   c.minimumElevationInMeters, c.minimumDepthInMeters, c.dataGeneralizations,
   c.informationWithheld, m.license_verbatim, m.title, m.creator, m.rightsHolder,
@@ -155,7 +163,7 @@ select
   end as reject_reason
 from media m
 join position p using (source_table, source_row, part_no)
-left join core c on c.key = m.key
+left join core c on c.key = m.key)
 order by archive, source_table, source_row, media_index
 """
 
@@ -171,7 +179,8 @@ _OCCURRENCE_TERMS = {
     "taxonKey": "acceptedTaxonKey taxonKey", "publisher": "publisher institutionCode",
 }  # fmt: skip
 _OCCURRENCE_PLAIN = (
-    "associatedMedia occurrenceStatus occurrenceID organismID eventID catalogNumber references "
+    "associatedMedia occurrenceStatus occurrenceID organismID eventID parentEventID catalogNumber samplingProtocol preparations "
+    "occurrenceRemarks fieldNotes eventRemarks dynamicProperties references "
     "kingdom phylum family genus species infraspecificEpithet taxonRank scientificName verbatimScientificName "
     "scientificNameAuthorship checklistKey basisOfRecord sex lifeStage eventDate recordedBy "
     "decimalLatitude decimalLongitude coordinateUncertaintyInMeters countryCode dataGeneralizations "
@@ -180,6 +189,7 @@ _OCCURRENCE_PLAIN = (
 _MULTIMEDIA_TERMS = {
     "key": "gbifID id", "type": "type", "format": "format", "identifier": "accessURI identifier",
     "references": "references furtherInformationURL", "title": "title",
+    "description": "description caption", "subtype": "subtypeLiteral subtype",
     "creator": "creator photographer", "publisher": "publisher provider",
     "license": "license UsageTerms rights", "rightsHolder": "rightsHolder Owner",
 }  # fmt: skip
@@ -201,6 +211,7 @@ def gbif(
     (unless `media_only`) or no media table.
     """
     con.execute(dwca.MACROS)
+    con.execute(image_type.MACROS)
     occurrence, core = None, None
     media: list[dwca.Table] = []
     if snapshot.is_snapshot(path):

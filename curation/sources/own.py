@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import schema, sql
+from curation import image_type
 from curation.sources import boxes, dwca
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ with r as (
     said(fields, $at.scientificName) as verbatimScientificName,
     said(fields, $at.infraspecificEpithet) as infraspecificEpithet,
     said(fields, $at.basisOfRecord) as basisOfRecord,
+    case when list_contains($types, lower(said(fields, $at.image_type))) then lower(said(fields, $at.image_type)) end as image_type,
+    record_words(said(fields, $at.samplingProtocol), said(fields, $at.preparations), said(fields, $at.remarks), null, null, null) as words,
+    concat_ws(' | ', said(fields, $at.title), file_name(said(fields, $at.identifier))) as media_words,
     said(fields, $at.sex) as sex, said(fields, $at.lifeStage) as lifeStage,
     said(fields, $at.eventDate) as eventDate, said(fields, $at.recordedBy) as recordedBy,
     number(said(fields, $at.decimalLatitude)) as decimalLatitude,
@@ -60,7 +64,9 @@ select
   $archive as archive, $table as source_table, source_row, 0 as media_index, 'own' as source,
   coalesce(occurrenceID, identifier) as source_id, identifier as record_key,
   provider_key_of(canonical_url(identifier)) as provider_key, 'own' as checklistKey,
-  r.* exclude (source_row, ragged, license_verbatim, creator, rightsHolder, datasetName),
+  r.* exclude (source_row, ragged, license_verbatim, creator, rightsHolder, datasetName, image_type, words, media_words),
+  coalesce(image_type, image_type_of(basisOfRecord, words, media_words, concat_ws(' ', publisher, datasetName), null, deploymentID,
+    lifeStage)) as image_type,
   coalesce(license_verbatim, $licence) as license_verbatim,
   coalesce(creator, $creator) as creator, rightsHolder,
   coalesce(datasetName, $archive) as datasetName,
@@ -86,12 +92,12 @@ _TERMS = {
     "scientificName": "scientificName scientific_name name", "class_": "class", "order_": "order",
     "references": "references source_url furtherInformationURL link", "taxonKey": "taxonKey taxonID",
     "license": "license licence UsageTerms", "creator": "creator author photographer user_name user_login",
-    "eventDate": "eventDate observed_on timestamp", "taxonRank": "taxonRank rank", "lifeStage": "lifeStage life_stage",
+    "eventDate": "eventDate observed_on timestamp", "remarks": "occurrenceRemarks remarks description mediaComments", "taxonRank": "taxonRank rank", "lifeStage": "lifeStage life_stage",
     "decimalLatitude": "decimalLatitude latitude", "decimalLongitude": "decimalLongitude longitude",
 }  # fmt: skip
 _PLAIN = (
     "occurrenceID organismID eventID deploymentID catalogNumber kingdom phylum family genus species "
-    "infraspecificEpithet basisOfRecord sex recordedBy coordinateUncertaintyInMeters "
+    "infraspecificEpithet basisOfRecord image_type samplingProtocol preparations sex recordedBy coordinateUncertaintyInMeters "
     "countryCode informationWithheld dataGeneralizations coordinates_obscured geoprivacy title rightsHolder publisher datasetName"
 ).split()
 
@@ -121,6 +127,7 @@ def own(
             f"{path} does not exist; name a CSV, TSV or parquet table of your pictures"
         )
     con.execute(dwca.MACROS)
+    con.execute(image_type.MACROS)
     work_dir.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".parquet":
         table = _parquet(path, columns or {})
@@ -134,7 +141,7 @@ def own(
             f"it has {', '.join(table.columns)}"
         )
     params = {"archive": archive, "table": path.name, "at": at, "n_columns": table.n_columns,
-              "licence": licence, "creator": creator}  # fmt: skip
+              "licence": licence, "creator": creator, "types": list(image_type.TYPES)}  # fmt: skip
     bad = sql.query(con, UNREADABLE_SQL, {"at": at, "names": list(_NUMBERS)}, record=table.input)
     for name, n, example in bad.rows():
         _log.warning("%s: %d cells of %s are no number (%r) and are taken as unknown",

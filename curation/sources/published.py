@@ -34,7 +34,7 @@ select
   coalesce(verbatimScientificName, scientificName) as verbatimScientificName,
   coalesce(scientificName, canonicalName) as scientificName, scientificNameAuthorship,
   taxonID as taxonKey, case when taxonID is not null then regexp_replace(taxonomy, '^' || source || ':', '') end as checklistKey,
-  basisOfRecord, sex, lifeStage, eventDate, recordedBy, decimalLatitude, decimalLongitude,
+  basisOfRecord, image_type, sex, lifeStage, eventDate, recordedBy, decimalLatitude, decimalLongitude,
   coordinateUncertaintyInMeters, countryCode, minimumElevationInMeters, minimumDepthInMeters,
   coalesce(dataGeneralizations, case when regexp_matches(geoprivacy, ':(coarsened|withheld)') then geoprivacy end)
     as dataGeneralizations, informationWithheld, dna_bin, dna_barcode,
@@ -68,7 +68,9 @@ select
   coalesce(nullif(c.genus, '') || ' ' || nullif(c.species, ''), nullif(c.scientific_name, '')) as scientificName,
   coalesce(nullif(c.genus, '') || ' ' || nullif(c.species, ''), nullif(c.genus, ''), nullif(c.family, ''), nullif(c."order", ''),
     nullif(c."class", ''), nullif(c.phylum, ''), nullif(c.kingdom, '')) as taxonKey, 'TreeOfLife-200M' as checklistKey,
-  nullif(c.basis, '') as basisOfRecord, nullif(c.publisher, '') as publisher,
+  nullif(c.basis, '') as basisOfRecord,
+  case when lower(c.kind) = 'citizen science' then 'citizen_science' when lower(c.kind) = 'camera-trap' then 'camera_trap'
+       when starts_with(lower(c.kind), 'museum') then 'specimen' end as image_type, nullif(c.publisher, '') as publisher,
   coalesce(k.link, k.name) as license_verbatim, k.owner as creator, k.title,
   c.uuid as published_uuid,
   case when nullif(c.source_url, '') is null then 'no_identifier' end as reject_reason
@@ -108,10 +110,14 @@ def published(
     taken = work_dir / "taken.parquet"
     rows = con.read_parquet([str(path) for path in paths])
     if is_original:
-        basis = "basis_of_record" if "basis_of_record" in columns else "basisOfRecord"
-        rows = rows.project(
-            f'*, "{basis}" as basis' if basis in columns else "*, null::varchar as basis"
-        )
+        for name, spellings in (
+            ("basis", ("basis_of_record", "basisOfRecord")),
+            ("kind", ("img_type",)),
+        ):
+            there = next((spelling for spelling in spellings if spelling in columns), None)
+            rows = rows.project(
+                f'*, "{there}" as {name}' if there else f"*, null::varchar as {name}"
+            )
     try:
         (rows.filter(where) if where.strip() else rows).write_parquet(
             str(taken), compression="zstd"

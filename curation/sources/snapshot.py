@@ -20,6 +20,7 @@ select
   row_number() over () as occurrence_row, false as ragged, word(gbifid::varchar) as key,
   null::varchar as associatedMedia, upper(word(occurrencestatus)) as occurrenceStatus,
   word(occurrenceid) as occurrenceID, null::varchar as organismID, null::varchar as eventID,
+  null::varchar as parentEventID, null::varchar as words,
   word(catalognumber) as catalogNumber, null::varchar as "references",
   word(kingdom) as kingdom, word(phylum) as phylum, word("class") as "class",
   word("order") as "order", word(family) as family, word(genus) as genus,

@@ -143,8 +143,21 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
     if recipe.is_private:
         how |= {"validation": 0.0, "test": 0.0, "unseen_genera": 0.0}
     told = _told(recipe)
-    params = {**how, **dataclasses.asdict(recipe.pixels), "name": recipe.name, **told}
-    names = ("media", "label", "vernacular", "fetch", "phash", "dedup", "geoprivacy", "verdict")
+    judging = {
+        n: getattr(recipe.verdict, n) for n in ("min_museum_score", "on_face", "max_face_score")
+    }
+    params = {**how, **judging, **dataclasses.asdict(recipe.pixels), "name": recipe.name, **told}
+    names = (
+        "media",
+        "label",
+        "vernacular",
+        "fetch",
+        "phash",
+        "score",
+        "dedup",
+        "geoprivacy",
+        "verdict",
+    )
     inputs: dict[str, Any] = {name: made[name][0].paths[0] for name in names}
     rendering = Rendering.of(build)
 
@@ -152,15 +165,16 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
         rendering.ensure(build, made, "shard")
         work = build.scratch("shard")
         shares = {k: how[k] for k in ("release", "seed", "validation", "test", "unseen_genera")}
-        joined = metadata.tables(build.con, folder, work, **shares, **inputs, listed=made["listed"][0].paths[0],
+        joined = metadata.tables(build.con, folder, work, **shares, **inputs, judging=judging, listed=made["listed"][0].paths[0],
                                  taxon=[a.path("taxon.parquet") for a in made["taxon"]],
                                  common=[a.path("vernacular.parquet") for a in made["taxon"]])  # fmt: skip
         if recipe.is_private:
             joined = shard.captioned(build.con, joined, inputs["media"], work)
         plan = shard.plan(build.con, joined, work, seed=how["seed"], n_buckets=how["n_buckets"],
-                          rendered=rendering.ledger.input(), packs=rendering.packs.names())  # fmt: skip
+                          rendered=rendering.ledger.input(), packs=rendering.packs.names(), score=inputs["score"])  # fmt: skip
         units = shard.units(build.con, plan, folder, how["release"], packs=rendering.ledger.dir,
-                            rows_per_group=how["rows_per_group"], data=data)  # fmt: skip
+                            rows_per_group=how["rows_per_group"], data=data, blur=judging["max_face_score"],
+                            quality=recipe.pixels.quality)  # fmt: skip
         n_planned, n_written = pq.read_metadata(plan.data).num_rows, 0
         with build.progress("shard", n_planned) as bar:
             for n_rows in run_units(shard.shard, units, engine=build.engine, workers=build.workers,
@@ -179,4 +193,4 @@ def shard_(build: Build, made: Made) -> list[Artifact]:
         return {"rows": n_planned}
 
     reads = [made[name][0].address for name in (*names, "listed")]
-    return [build.make("shard", 9, params, [*reads, *(a.address for a in made["taxon"])], write)]
+    return [build.make("shard", 10, params, [*reads, *(a.address for a in made["taxon"])], write)]

@@ -7,17 +7,30 @@ already, or a new one. Nothing here decides anything about pictures.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from catalog import artifact, schema, sql
 from catalog.artifact import Artifact
-from curation import geoprivacy, media, report, sensitive, species_list, verdict
+from curation import geoprivacy, media, report, review, sensitive, species_list, verdict
 from curation.recipe import Recipe, Source
 from curation.sources import bioscan, captions, eol, fathomnet, gbif, own, published
 from curation.taxonomy import authority, backbone, resolve, vernacular
 from curation.workshop import Build, Made, scratch, sha256
+
+JUDGED = ("media", "label", "fetch", "phash", "score", "dedup")
+_OF_PIXELS = (
+    "min_side_px",
+    "drop_museum",
+    "min_museum_score",
+    "min_animal_score",
+    "max_face_score",
+    "on_face",
+    "min_sharpness",
+    "min_subject_contrast",
+    "max_clipped_share",
+)  # what nobody knows before a picture is there
 
 
 def source(build: Build, _: Made) -> list[Artifact]:
@@ -65,7 +78,7 @@ def _source(build: Build, item: Source) -> Artifact:
             readers[item.kind]().copy_to(path)
         return {"rows": artifact.check(path, schema.SOURCE)}
 
-    return build.make("source", 4, params, hashes, write)
+    return build.make("source", 5, params, hashes, write)
 
 
 def _reads(build: Build, item: Source) -> tuple[list[Path], list[str]]:
@@ -136,7 +149,7 @@ def media_(build: Build, made: Made) -> list[Artifact]:
     paths = [a.paths[0] for a in made["source"]]
     rows_in = sum(a.counts["rows"] for a in made["source"])
     done = build.make_table(
-        schema.MEDIA, 4, {}, made["source"], lambda: media.media(build.con, source=paths)
+        schema.MEDIA, 5, {}, made["source"], lambda: media.media(build.con, source=paths)
     )
     assert done.counts["rows"] == rows_in, f"media: {rows_in} rows in, {done.counts['rows']} out"
     return [done]
@@ -220,27 +233,32 @@ def _names(build: Build, made: Made) -> species_list.Resolve:
 def eligible(build: Build, made: Made) -> list[Artifact]:
     """Pictures that only their pixels can still keep out: what is fetched, and may replace a twin."""
     names = ("media", "label")
-    empty = {t.name: t.empty() for t in (schema.FETCH, schema.PHASH, schema.DEDUP)}
+    empty = {t.name: t.empty() for t in (schema.FETCH, schema.PHASH, schema.SCORE, schema.DEDUP)}
 
     def query() -> sql.Query:
         first = build.root / "tmp" / "eligible.parquet"
         first.parent.mkdir(parents=True, exist_ok=True)
-        _verdict(build, {name: made[name][0].paths[0] for name in names} | empty).copy_to(first)
+        judged(build, {name: made[name][0].paths[0] for name in names} | empty).copy_to(first)
         return sql.query(build.con, verdict.ELIGIBLE_SQL, verdict=first)
 
-    params = _judging(build.recipe)
-    params.pop("min_side_px")
+    params = {k: v for k, v in _judging(build.recipe).items() if k not in _OF_PIXELS}
     reads = [made[name][0] for name in names]
-    return [build.make_table(schema.ELIGIBLE, 1, params, reads, query)]
+    return [build.make_table(schema.ELIGIBLE, 2, params, reads, query)]
 
 
 def verdict_(build: Build, made: Made) -> list[Artifact]:
-    """Keep or drop."""
-    names = ("media", "label", "fetch", "phash", "dedup")
-    done = build.make_table(
-        schema.VERDICT, 3, _judging(build.recipe),
-        [made[name][0] for name in names],
-        lambda: _verdict(build, {name: made[name][0].paths[0] for name in names}))  # fmt: skip
+    """Keep or drop; and a page of pictures on both sides of every threshold."""
+    inputs = {name: made[name][0].path("part-000000.parquet") for name in JUDGED}
+
+    def write(folder: Path) -> dict[str, Any]:
+        path = folder / "part-000000.parquet"
+        judged(build, inputs).copy_to(path)
+        counts = {"rows": artifact.check(path, schema.VERDICT)}
+        review.write(build, made, folder / "review.html", verdict=path)
+        return counts
+
+    reads = [made[name][0].address for name in JUDGED]
+    done = build.make("verdict", 4, _judging(build.recipe), reads, write)
     assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"
     return [done]
 
@@ -250,11 +268,15 @@ def _judging(recipe: Recipe) -> dict[str, Any]:
     return dataclasses.asdict(recipe.verdict) | ({"private": True} if recipe.is_private else {})
 
 
-def _verdict(build: Build, inputs: dict[str, Any]) -> sql.Query:
+def judged(build: Build, inputs: Mapping[str, Any]) -> sql.Query:
     """The verdict. What is private has no labels, and any licence: it never leaves its owner's machines."""
     how, private = build.recipe.verdict, build.recipe.is_private
     removals = [*(("uuid", v) for v in how.remove_uuid), *(("url", v) for v in how.remove_url),
                 *(("creator", v) for v in how.remove_creator)]  # fmt: skip
-    return verdict.verdict(build.con, **inputs, min_rank="any" if private else how.min_rank,
-                           allow_nc=how.allow_nc, min_side_px=how.min_side_px, removals=removals,
+    limits = verdict.Limits(
+        **{f.name: getattr(how, f.name) for f in dataclasses.fields(verdict.Limits)}
+    )
+    if private:
+        limits = dataclasses.replace(limits, min_rank="any")
+    return verdict.verdict(build.con, **inputs, limits=limits, allow_nc=how.allow_nc, removals=removals,
                            private=private)  # fmt: skip
