@@ -72,7 +72,7 @@ def write(folder: Path, *, name: str, title: str, release: str, licence: str, au
         "rai:dataUseCases": ["Training and judging models that name organisms, and the study of their traits"],
         "rai:personalSensitiveInformation": [
             "Names of photographers and observers stand where a licence asks for credit or the record states them; "
-            "people may be in pictures (face_score is null until scored).",
+            "people may be in pictures (face_score is null where nobody looked).",
             "Places are as the column geoprivacy says; places of sensitive species may be coarse or withheld."],
         "rai:dataReleaseMaintenancePlan": "Releases never change; a takedown leaves a row in rejects and in the "
                                           "published differences of the next release.",

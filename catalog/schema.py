@@ -261,11 +261,14 @@ _PLACE = "decimalLatitude decimalLongitude coordinateUncertaintyInMeters"
 _CONTEXT = f"""basisOfRecord sex lifeStage eventDate recordedBy {_PLACE} countryCode
  minimumElevationInMeters minimumDepthInMeters dataGeneralizations informationWithheld"""
 _RIGHTS = "creator rightsHolder publisher"
+_SCORES = (
+    "museum_nearest museum_score animal_score face_score sharpness subject_contrast clipped_share"
+)
 _SAID = f"""{_LINEAGE} infraspecificEpithet taxonRank verbatimScientificName
  scientificName scientificNameAuthorship taxonKey checklistKey"""
 _SOURCE = f"""source source_id record_key identifier references format crop provider_key
  original_width original_height {_ID} catalogNumber {_SAID} {_CONTEXT} dna_bin dna_barcode
- provider_split image_type license_verbatim title {_RIGHTS} datasetKey datasetName published_uuid published_md5
+ provider_split image_type license_verbatim title {_RIGHTS} datasetKey datasetName published_uuid published_md5 {_SCORES}
  reject_reason"""
 _TAXON = f"""{_LINEAGE} specificEpithet infraspecificEpithet taxonRank canonicalName scientificName
  scientificNameAuthorship"""

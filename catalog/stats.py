@@ -108,7 +108,8 @@ KNOWN_SQL = """
 select count(*) as n_images, count(*) filter (decimalLatitude is not null) as n_placed,
   count(eventDate) as n_dated, count(sex) as n_sexed, count(lifeStage) as n_staged,
   count(*) filter (coalesce(creator, rightsHolder) is not null) as n_credited,
-  count(vernacularName) as n_vernacular
+  count(vernacularName) as n_vernacular, count(museum_score) as n_museum, count(animal_score) as n_animal,
+  count(face_score) as n_face
 from catalog
 """
 
@@ -216,10 +217,12 @@ def limits(numbers: Numbers) -> list[str]:
     found.append(f"{share(known['n_placed'])} state a place, {share(known['n_dated'])} a date, {share(known['n_sexed'])} "
                  f"a sex, {share(known['n_staged'])} a life stage, {share(known['n_vernacular'])} a common name.")  # fmt: skip
     found.append(f"{share(n_all - known['n_credited'])} name neither creator nor rights holder.")
-    unscored = [row for row in numbers.facet("image_type") if row["value"] is None]
-    if unscored and unscored[0]["n_images"] == n_all:
-        found.append("Pictures of labels, empty camera-trap frames and faces are not told apart yet: image_type, "
-                     "museum_label and the scores are null.")  # fmt: skip
+    untyped = sum(row["n_images"] for row in numbers.facet("image_type") if row["value"] is None)
+    found.append(f"{share(untyped)} say nothing of what kind of picture they are (image_type).")
+    for field, words in (("n_museum", "have been looked at for labels and other pictures of no organism (museum_label)"),
+                         ("n_animal", "have been looked at for an animal (animal_score, of camera traps only)"),
+                         ("n_face", "have been searched for faces of people (face_score)")):  # fmt: skip
+        found.append(f"{share(known[field])} {words}.")
     found.append(NEAR_REMAIN)
     return found
 

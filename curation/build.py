@@ -65,8 +65,8 @@ STAGES = (
 def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact]]:
     """Run every stage that has work to do; return the artifacts by stage.
 
-    Options are those of the command line (engine, workers, only, dry_run), `view` (another name for the dataset folder) and `host_map`, which sends
-    hosts to loopback ports for tests. Raises ValueError for what
+    Options are those of the command line (engine, workers, only, dry_run), `view` (another name for the dataset folder), `what_if` (a key
+    and the recipe with it changed: counted, not built) and `host_map`, which sends hosts to loopback ports for tests. Raises ValueError for what
     the recipe or the command got wrong.
     """
     from catalog import artifact, sql
@@ -94,6 +94,8 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
                 recipe=recipe, root=root, con=con, host_map=host_map,
                 engine=options.get("engine", "auto"), workers=options.get("workers", 0),
                 dry_run=options.get("dry_run", False))  # fmt: skip
+            if options.get("what_if"):
+                return _counted(work, *options["what_if"])
             try:
                 made = _run(work, only)
             finally:
@@ -126,6 +128,24 @@ def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
         report.stage_done(work.root, stage.name, made[stage.name], work.n_made - before, seconds)
         if stage.name == only:
             break
+    return made
+
+
+def _counted(work: Build, key: str, changed: Recipe) -> dict[str, list[Artifact]]:
+    """What a changed threshold would keep and drop, of a build that is there. ValueError where it is not."""
+    from curation import what_if, workshop
+
+    made: dict[str, list[Artifact]] = {}
+    work.dry_run = True
+    for stage in STAGES[: [s.name for s in STAGES].index("verdict") + 1]:
+        module, _, function = stage.step.partition(":")
+        step: Step = getattr(importlib.import_module(f"curation.steps.{module}"), function)
+        try:
+            made[stage.name] = step(work, made)
+        except workshop.WouldRun as error:
+            raise ValueError(f"--what-if {key} asks a finished build, and stage {stage.name} of this recipe has not run; build it first") from error  # fmt: skip
+    changed = dataclasses.replace(changed, folder=work.recipe.folder)
+    what_if.what_if(work, made, key, changed)
     return made
 
 
@@ -192,9 +212,18 @@ def _main(args: argparse.Namespace) -> int:
         chosen = live.recipe_for(args.recipe.removeprefix("gbif:"), root)
     else:
         chosen = recipe.read(args.recipe)
+    if args.support:
+        from curation import support
+
+        support.make(chosen, root.resolve(), Path(args.support))
+        return 0
     if args.what_if:
-        key, _, value = args.what_if.partition("=")
-        chosen = recipe.changed(chosen, key.strip(), toml_tree.as_toml_value(value.strip()))
+        key, _, value = (part.strip() for part in args.what_if.partition("="))
+        changed = recipe.changed(chosen, key, toml_tree.as_toml_value(value))
+        if key.startswith("verdict."):
+            build(chosen, root, what_if=(key, changed))
+            return 0
+        chosen = changed
     if args.explain is not None:
         from curation.taxonomy import explain
 
@@ -255,7 +284,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lineage", default="", metavar="RANK=NAME,…",
                         help="with --explain: what is stated beside the name")  # fmt: skip
     parser.add_argument(
-        "--what-if", metavar="KEY=VALUE", help="build with one recipe field changed"
+        "--what-if",
+        metavar="KEY=VALUE",
+        help="verdict.KEY=VALUE: count what another threshold would change; of other fields: build with it changed",
+    )
+    parser.add_argument(
+        "--support",
+        metavar="DIR",
+        help="make the museum's support set of folders of labelled pictures",
     )
     parser.add_argument("--new", metavar="FILE", help="write a commented recipe for your own taxa")
     parser.add_argument("--prune", action="store_true", help="remove artifacts no dataset uses")

@@ -41,7 +41,7 @@ COLLECTED = ("specimen", "fossil", "material_sample", "microscopy")
 # file name of the picture; who published it; the dataset's key; the deployment; lifeStage
 MACROS = r"""
 create or replace macro record_words(protocol, preparations, remarks, notes, event_remarks, properties) as
-  concat_ws(' | ', 'protocol: ' || protocol[:500], 'preparations: ' || preparations[:500], remarks[:500], notes[:500],
+  concat_ws(' | ', 'protocol: ' || protocol[:500], 'preparations: ' || replace(preparations[:500], '|', ','), remarks[:500], notes[:500],
     event_remarks[:500], properties[:500]);
 create or replace macro file_name(address) as regexp_extract(coalesce(address, ''), '([^/?#]*)([?#].*)?$', 1);
 create or replace macro words_type(words) as case

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from catalog import artifact, cite, schema, sql
-from curation import geoprivacy, index
+from curation import geoprivacy, index, verdict
 from curation.taxonomy.resolve import PROBLEMS
 from curation.taxonomy.vocabulary import KINGDOMS
 
@@ -70,11 +70,13 @@ with joined as (
     told(m.publisher, g.is_protected, m.decimalLatitude, m.decimalLongitude) as publisher,
     told(m.attribution, g.is_protected, m.decimalLatitude, m.decimalLongitude) as attribution, m.datasetKey,
     told(m.datasetName, g.is_protected, m.decimalLatitude, m.decimalLongitude) as datasetName,
-    case when c.museum_score < $min_museum_score then 'unsure' else c.museum_nearest end as museum_label, c.museum_nearest,
-    c.museum_score, c.animal_score, c.face_score,
+    coalesce(c.museum_nearest, m.museum_nearest) as museum_nearest,
+    case when c.museum_nearest is null then m.museum_score else c.museum_score end as museum_score,
+    coalesce(c.animal_score, m.animal_score) as animal_score, coalesce(c.face_score, m.face_score) as face_score,
     case when $on_face = 'blur' and c.face_score >= $max_face_score then
       len(list_filter(c.face_boxes::json::double[][], lambda box: box[5] >= $max_face_score))::integer end as faces_blurred,
-    c.sharpness, c.subject_contrast, c.clipped_share, coalesce(d.group_id, m.uuid) as group_id,
+    coalesce(c.sharpness, m.sharpness) as sharpness, coalesce(c.subject_contrast, m.subject_contrast) as subject_contrast,
+    coalesce(c.clipped_share, m.clipped_share) as clipped_share, coalesce(d.group_id, m.uuid) as group_id,
     t.redistributable, t.keep, m.provider_split
   from verdict t
   join media m using (archive, source_table, source_row, media_index)
@@ -85,7 +87,7 @@ with joined as (
   left join score c on c.md5 = f.md5 and c.crop is not distinct from m.crop
   left join dedup d on d.uuid = m.uuid
   left join geoprivacy g on g.uuid = m.uuid
-  where t.keep or t.reject_stage in ('label', 'licence')
+  where t.keep or list_contains($catalogued, t.reject_stage)
 ),
 fate as (
   select group_id,
@@ -96,6 +98,7 @@ fate as (
   from joined group by group_id
 )
 select j.* exclude (keep, provider_split, redistributable),
+  case when museum_score < $min_museum_score then 'unsure' else museum_nearest end as museum_label,
   case when unseen then 'unseen' when held_out or draw < $test then 'test'
        when draw < $test + $validation then 'validation' else 'train' end as split,
   redistributable, keep
@@ -172,7 +175,7 @@ def tables(
     meta, joined = folder / "metadata" / release, work / "joined.parquet"
     meta.mkdir(parents=True)
     params = {"seed": str(seed), "validation": validation, "test": test, "unseen": unseen_genera,
-              "held_out": list(HELD_OUT), **judging}  # fmt: skip
+              "held_out": list(HELD_OUT), "catalogued": list(verdict.CATALOGUED), **judging}  # fmt: skip
     sql.query(con, CATALOG_SQL, params, **inputs).copy_to(joined)
 
     def made(

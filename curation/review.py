@@ -145,9 +145,8 @@ def _figure(row: dict[str, Any]) -> str:
             f'<i style="left:{100 * x0:.1f}%;top:{100 * y0:.1f}%;width:{100 * (x1 - x0):.1f}%;height:{100 * (y1 - y0):.1f}%"></i>'
             for x0, y0, x1, y1, _ in json.loads(row["face_boxes"])
         )  # fmt: skip
-    said = [f"{row['score']:.3g}"]
-    said += [row["told"]] if row["told"] else []
-    said += [row["image_type"]] if row["image_type"] else []
+    said = [f"score {row['score']:.3g}" + (f", taken for {row['told']}" if row["told"] else "")]
+    said += [f"by its metadata: {row['image_type']}"] if row["image_type"] else []
     said += ["kept" if row["keep"] else f"left out: {row['reject_reason']}", row["uuid"]]
     caption = "<br>".join(html.escape(str(text)) for text in said)
     kind = "" if row["keep"] else ' class="out"'

@@ -4,8 +4,9 @@ In   media, label, fetch, phash, score, dedup, removal (uuid, url or creator to 
 Out  schema.VERDICT: one row per media row, none lost
 
 The first reason in the order of the build counts: source, media, removal, label, licence, type, fetch,
-pixels, museum, camera_trap, faces, quality, benchmark, dedup. Rows refused for their label or licence alone stay in
-the catalogue. A picture without a score is dropped by none.
+pixels, museum, camera_trap, faces, quality, benchmark, dedup. Rows refused for their label, their licence, their kind or a
+score stay in the catalogue (CATALOGUED), so that whoever reads it may draw other lines. A picture without a score is
+dropped by none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from catalog.licence import may_redistribute, needs_credit
 
 MIN_RANKS = (*schema.RANKS, "any")
 ON_FACE = ("drop", "blur", "keep")
+CATALOGUED = ("label", "licence", "type", "museum", "camera_trap", "faces", "quality")
 
 LICENCES_SQL = """
 select distinct license, license_status, license_verbatim from media
@@ -36,6 +38,12 @@ with judged as (
     d.duplicate_of, d.distance, p.phash_quality,
     coalesce(l.allowed, false) and (not l.needs_credit
       or coalesce(m.creator, m.rightsHolder) is not null) as redistributable,
+    -- what a published catalogue stated holds where nobody has looked again
+    coalesce(c.museum_nearest, m.museum_nearest) as nearest,
+    case when c.museum_nearest is null then m.museum_score else c.museum_score end as margin,
+    coalesce(c.animal_score, m.animal_score) as animal, coalesce(c.face_score, m.face_score) as face,
+    coalesce(c.sharpness, m.sharpness) as sharp, coalesce(c.subject_contrast, m.subject_contrast) as contrast,
+    coalesce(c.clipped_share, m.clipped_share) as clipped,
     case
       when m.reject_reason in ('duplicate_row', 'no_record_id') then 'media'
       when m.reject_reason is not null then 'source'
@@ -51,18 +59,16 @@ with judged as (
       when p.error is not null or p.md5 is null then 'pixels'
       when least(p.original_width, p.original_height) < $min_side_px then 'pixels'
       when d.placeholder then 'pixels'
-      when list_contains($drop_museum, c.museum_nearest) and c.museum_score >= $min_museum_score then 'museum'
-      when m.image_type = 'camera_trap' and c.animal_score < $min_animal_score then 'camera_trap'
-      when $on_face = 'drop' and c.face_score >= $max_face_score then 'faces'
-      when c.sharpness < $min_sharpness or c.subject_contrast < $min_subject_contrast or c.clipped_share > $max_clipped_share
-        then 'quality'
+      when list_contains($drop_museum, nearest) and margin >= $min_museum_score then 'museum'
+      when m.image_type = 'camera_trap' and animal < $min_animal_score then 'camera_trap'
+      when face >= $max_face_score and ($on_face = 'drop' or $on_face = 'blur' and c.face_boxes is null) then 'faces'
+      when sharp < $min_sharpness or contrast < $min_subject_contrast or clipped > $max_clipped_share then 'quality'
       when d.benchmark is not null then 'benchmark'
       when d.duplicate_of is not null then 'dedup'
     end as reject_stage,
     m.reject_reason as said, n.match_rule, n.match_reason, f.error as fetch_error,
     f.status as fetch_status, p.error as pixel_error, d.benchmark, d.duplicate_rule, d.placeholder, l.allowed,
-    least(p.original_width, p.original_height) as side, m.image_type, c.museum_nearest, c.museum_score, c.animal_score,
-    c.face_score, c.sharpness, c.subject_contrast, c.clipped_share
+    least(p.original_width, p.original_height) as side, m.image_type
   from media m
   left join label n using (lineage)
   left join rights l on l.license is not distinct from m.license
@@ -91,21 +97,21 @@ select uuid, archive, source_table, source_row, media_index, source, source_id, 
     when 'fetch' then coalesce(fetch_error, case when fetch_status = 'ok' then 'bytes_changed' end, 'not_fetched')
     when 'pixels' then coalesce(pixel_error, case when side is null then 'not_hashed' when side < $min_side_px
                                   then 'too_small' when placeholder then 'placeholder' end)
-    when 'museum' then 'museum_' || museum_nearest
+    when 'museum' then 'museum_' || nearest
     when 'camera_trap' then 'empty_frame'
     when 'faces' then 'face'
-    when 'quality' then case when sharpness < $min_sharpness then 'blurred'
-                             when subject_contrast < $min_subject_contrast then 'no_subject' else 'clipped' end
+    when 'quality' then case when sharp < $min_sharpness then 'blurred'
+                             when contrast < $min_subject_contrast then 'no_subject' else 'clipped' end
     when 'benchmark' then 'near_' || benchmark
     when 'dedup' then 'duplicate_' || duplicate_rule
   end as reject_reason,
   case reject_stage
     when 'pixels' then case when not coalesce(placeholder, false) then side::double end
-    when 'museum' then museum_score
-    when 'camera_trap' then animal_score
-    when 'faces' then face_score
-    when 'quality' then case when sharpness < $min_sharpness then sharpness
-                             when subject_contrast < $min_subject_contrast then subject_contrast else clipped_share end
+    when 'museum' then margin
+    when 'camera_trap' then animal
+    when 'faces' then face
+    when 'quality' then case when sharp < $min_sharpness then sharp
+                             when contrast < $min_subject_contrast then contrast else clipped end
     when 'benchmark' then distance::double
     when 'dedup' then distance::double
   end as reject_score,

@@ -144,7 +144,7 @@ async function picturePage(uuid) {
     told.duplicates.length ? make("div", { class: "wide" }, make("table", {}, make("caption", {}, told.n_duplicates > told.duplicates.length ? `Left out because this one stayed: ${told.duplicates.length} of ${count(told.n_duplicates)}` : "Left out because this one stayed"),
       make("tbody", {}, ...told.duplicates.map((one) => make("tr", {}, make("th", { scope: "row" }, make("a", { href: pictureLink(one.uuid) }, one.verbatimScientificName ?? one.uuid)),
         make("td", {}, one.meaning), make("td", { class: "number" }, one.reject_score === null ? "" : `${one.reject_score}`)))))) : null) : null;
-  const scores = ["match_score", "phash_quality", "museum_score", "animal_score", "face_score"].map((field) => [field, row[field]]);
+  const scores = ["match_score", "phash_quality", "museum_score", "animal_score", "face_score", "sharpness", "subject_contrast", "clipped_share"].map((field) => [field, row[field]]);
   const all = make("details", {}, make("summary", {}, "Every field"), make("div", { class: "wide" }, make("table", {}, make("tbody", {}, ...Object.entries(told.fields)
     .filter(([field]) => row[field] !== null).map(([field, about]) => make("tr", {}, make("th", { scope: "row" }, field), make("td", {}, `${row[field]}${about.unit ? ` ${about.unit}` : ""}`), make("td", { class: "soft" }, about.meaning)))))));
   const shown = show(mine, name, crumbs(path), make("h1", {}, nameOf(name, row.taxonRank ?? "species"), row.vernacularName ? make("span", { class: "soft" }, ` ${row.vernacularName}`) : null),

@@ -98,7 +98,10 @@ class Opening:
     claims: str
 
     def __call__(self) -> dict[Spec, Scorer]:
-        device = _claimed(Path(self.claims))
+        has_model = any(
+            spec.place for spec in self.specs
+        )  # else torch is not asked, which takes seconds
+        device = _claimed(Path(self.claims)) if has_model else ""
         return {s: opened(s, self.n_threads, device) for s in self.specs if s.kind != "background"}
 
 

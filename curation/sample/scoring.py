@@ -1,9 +1,9 @@
 """How well a finished build recovered what was planted in the sample world.
 
 In   truth     truth.parquet of the world
-     catalog   rows of schema.CATALOG (kept, and refused for label or licence alone)
+     catalog   rows of schema.CATALOG (kept, and refused for label, licence, kind or score)
      rejects   rows of schema.REJECTS
-Out  one Score each of resolution, duplicates, leaks, faults and licences
+Out  one Score each of resolution, duplicates, leaks, faults, licences and filters
 
 Rows meet by source, id of the record and address. A score is null where nothing was there to
 decide. Scores are regression guards: the planted strengths reach beyond what any threshold can
@@ -13,6 +13,7 @@ tell, so 1.000 everywhere would mean that the world is too easy.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -25,7 +26,8 @@ _KNOWN = """
 with known as (
   select uuid, source, source_id, identifier, null as reject_stage, null as reject_reason,
     null as duplicate_of, phash is not null as hashed
-  from catalog
+  from catalog where not exists (select 1 from rejects r where r.uuid = catalog.uuid and r.reject_stage in
+    ('type', 'museum', 'camera_trap', 'faces', 'quality'))
   union all
   select uuid, source, source_id, identifier, reject_stage, reject_reason, duplicate_of,
     reject_stage = 'dedup'
@@ -122,6 +124,17 @@ from judged
 """
 
 
+FILTER_SQL = (
+    _KNOWN
+    + """
+select count(*) filter (refused and planted), count(*) filter (refused), count(*) filter (refused and planted),
+  count(*) filter (planted)
+from (select image_kind = $kind as planted, coalesce(list_contains($stages, reject_stage), false) as refused from row_of
+      where reject_stage is null or list_contains($stages, reject_stage) or reject_stage in ('benchmark', 'dedup'))
+"""
+)
+
+
 @dataclass(frozen=True)
 class Score:
     """One score: the share of what was decided that is right, and of what was planted and found.
@@ -150,13 +163,20 @@ def score(
         "rejects": list(rejects),
         "species": pa.Table.from_pylist(lineages),
     }
-    wanted: tuple[tuple[str, str, dict[str, bool]], ...] = (
+    wanted: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("resolution", RESOLUTION_SQL, {}),
         ("duplicates, detectable", DUPLICATES_SQL, {"detectable_only": True}),
         ("duplicates, all", DUPLICATES_SQL, {"detectable_only": False}),
         ("benchmark leaks", LEAKS_SQL, {}),
         ("faulty pictures", FAULTS_SQL, {}),
         ("closed licences", LICENCES_SQL, {}),
+        ("labels of specimens", FILTER_SQL, {"kind": "museum_label", "stages": ["type", "museum"]}),
+        (
+            "empty camera-trap frames",
+            FILTER_SQL,
+            {"kind": "empty_frame", "stages": ["camera_trap"]},
+        ),
+        ("faces", FILTER_SQL, {"kind": "face", "stages": ["faces"]}),
     )
     return [_score(name, sql.query(con, text, params, **inputs)) for name, text, params in wanted]
 

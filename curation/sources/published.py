@@ -6,7 +6,8 @@ In   our own: a dataset folder, its catalogue files, or `hf://datasets/ORG/NAME[
 Out  schema.SOURCE: one row per row taken, with the id and, of ours, the md5 it was published under
 
 Labels come as they were published: a loaded taxonomy resolves them anew, without one they are kept (rule
-`provider`). Splits held out before stay held out.
+`provider`). Splits held out before stay held out. Scores are taken over, so that thresholds hold for pictures
+which the recipe does not score itself.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ select
     as dataGeneralizations, informationWithheld, dna_bin, dna_barcode,
   case when split in ('test', 'unseen') then split end as provider_split,
   license_verbatim, creator, rightsHolder, publisher, datasetKey, datasetName,
+  museum_nearest, museum_score, animal_score, face_score, sharpness, subject_contrast, clipped_share,
   uuid as published_uuid, case when $check_md5 then md5 end as published_md5,
   case when identifier is null then 'no_identifier'
        when contains(identifier, '[withheld]') then 'identifier_withheld' end as reject_reason
@@ -79,6 +81,15 @@ order by archive, source_table, source_row, media_index
 """
 
 _OURS = ("uuid", "source", "identifier", "canonicalName", "match_rule", "license_verbatim")
+_SCORES = (
+    "museum_nearest",
+    "museum_score",
+    "animal_score",
+    "face_score",
+    "sharpness",
+    "subject_contrast",
+    "clipped_share",
+)
 _ORIGINAL = (
     "uuid",
     "source_url",
@@ -118,6 +129,19 @@ def published(
             rows = rows.project(
                 f'*, "{there}" as {name}' if there else f"*, null::varchar as {name}"
             )
+    else:  # of an older release they are unknown
+        absent = [name for name in _SCORES if name not in columns]
+        rows = rows.project(
+            ", ".join(
+                [
+                    "*",
+                    *(
+                        f"null::{'varchar' if n == 'museum_nearest' else 'double'} as {n}"
+                        for n in absent
+                    ),
+                ]
+            )
+        )
     try:
         (rows.filter(where) if where.strip() else rows).write_parquet(
             str(taken), compression="zstd"

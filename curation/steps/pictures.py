@@ -118,10 +118,44 @@ def _prepared(recipe: Recipe) -> list[str]:
         f"Names were read through {loaded}, with rule and score." if loaded
         else "Names are the providers' own; no taxonomy was loaded.",
         *pictures,
+        *_scored(recipe),
         f"Coordinates follow the policy {recipe.geoprivacy.policy}.",
         f"Labels reach the rank {recipe.verdict.min_rank}." if recipe.verdict.min_rank != "any"
         else "Pictures without a label are in the data too.",
     ]  # fmt: skip
+
+
+def _scored(recipe: Recipe) -> list[str]:
+    """Which scores there are, what they were made with and what they dropped; and which there are not."""
+    how, lines, without = recipe.verdict, list[str](), list[str]()
+    if how.drop_types:
+        lines.append(
+            f"Left out by their metadata: pictures of the kinds {', '.join(how.drop_types)}."
+        )
+
+    def scored(name: str, columns: str, model: str, sha256: str, does: str) -> None:
+        if not model:
+            without.append(f"{name} ({columns})")
+            return
+        weights = f", sha256 {sha256}" if sha256 else ""
+        lines.append(f"{name}: {columns} by {model}{weights}; {does}.")
+
+    scored("Pictures of collections", "museum_label, museum_score", recipe.museum.model, recipe.museum.sha256,
+           f"classes {', '.join(how.drop_museum) or 'none'} were left out where the margin is {how.min_museum_score:g} or more")  # fmt: skip
+    scored("Camera traps", "animal_score", recipe.camera_trap.detector, recipe.camera_trap.sha256,
+           f"frames below {how.min_animal_score:g} were left out")  # fmt: skip
+    fate = {"drop": "were left out", "blur": "had their faces blurred", "keep": "were kept"}[
+        how.on_face
+    ]
+    scored("Faces of people", "face_score", recipe.faces.detector, recipe.faces.sha256,
+           f"pictures with a score of {how.max_face_score:g} or more {fate}")  # fmt: skip
+    scored("Quality", "sharpness, subject_contrast, clipped_share", "plain measures" if recipe.quality.measure else "", "",
+           f"limits {how.min_sharpness:g}, {how.min_subject_contrast:g}, {how.max_clipped_share:g}")  # fmt: skip
+    if without:
+        lines.append(
+            f"Not scored, so that these columns are null and nothing was dropped by them: {'; '.join(without)}."
+        )
+    return lines
 
 
 def _told(recipe: Recipe) -> dict[str, Any]:

@@ -215,11 +215,15 @@ def _score(build: Build, made: Made, found: Sequence[Spec], content: Path, score
     shutil.rmtree(build.root / "tmp" / "gpu", ignore_errors=True)
 
 
-def _run(build: Build, found: tuple[Spec, ...], units: Iterator[Unit], n_workers: int, n_threads: int) -> Iterator[int]:  # fmt: skip
-    if build.engine == "slurm":
-        return run_units(scoring.score_unit, units, engine="slurm", workers=n_workers, root=build.root)  # fmt: skip
+def _run(
+    build: Build, found: tuple[Spec, ...], units: Iterator[Unit], n_workers: int, n_threads: int
+) -> Iterator[int]:
+    """Receipts of the units. Models live in workers of their own, which end with the stage; Slurm's ranks keep them."""
+    has_model = any(spec.place for spec in found)
+    if build.engine == "slurm" or not has_model:
+        return run_units(scoring.score_unit, units, engine=build.engine, workers=n_workers, root=build.root)  # fmt: skip
     opening = scoring.Opening(found, n_threads, str(build.root / "tmp" / "gpu"))
-    n_gpus = 1.0 if embedding.devices() and any(s.place for s in found) else 0.0
+    n_gpus = 1.0 if embedding.devices() else 0.0
     return run_with(opening, scoring.score_with, units, engine=build.engine, workers=n_workers, n_gpus=n_gpus)  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from catalog import schema
 from curation import verdict
 
 MEDIA = {"archive": "a", "source_table": "t", "media_index": 0, "source": "gbif", "lineage": "L",
-         "license": "CC-BY-4.0", "license_status": "open", "license_verbatim": "CC BY 4.0", "creator": "Ann"}  # fmt: skip
+         "license": "CC-BY-4.0", "license_status": "open", "license_verbatim": "CC BY 4.0", "creator": "Ann", "image_type": "camera_trap"}  # fmt: skip
 LABEL = {"lineage": "L", "family": "Apodidae", "genus": "Apus", "match_rule": "exact"}
 FETCH = {"status": "ok", "md5": "m"}
 PHASH = {"md5": "m", "original_width": 300, "original_height": 400}
@@ -19,16 +19,26 @@ REFUSALS = {  # in the order that counts: what each table says, and the verdict
     "removal": ({"removed": True}, "removed_on_request"),
     "label": ({"label": {"family": None}}, "above_min_rank"),
     "licence": ({"media": {"license": None, "license_status": "nd"}}, "licence_nd"),
+    "type": ({"media": {"image_type": "map"}}, "type_map"),
     "fetch": ({"fetch": {"status": "gone", "error": "http_404", "md5": None}}, "http_404"),
     "pixels": ({"phash": {"original_width": 99}}, "too_small"),
+    "museum": ({"score": {"museum_nearest": "text", "museum_score": 0.1}}, "museum_text"),
+    "camera_trap": ({"score": {"animal_score": 0.19}}, "empty_frame"),
+    "faces": ({"score": {"face_score": 0.5, "face_boxes": "[[0, 0, 1, 1, 0.5]]"}}, "face"),
+    "quality": ({"score": {"sharpness": 0.2}}, "blurred"),
     "benchmark": ({"dedup": {"benchmark": "newt", "distance": 3}}, "near_newt"),
     "dedup": ({"dedup": {"duplicate_of": "u9", "duplicate_rule": "md5", "distance": 0}}, "duplicate_md5"),
 }  # fmt: skip
+KEPT = (None, None, None)
+SCORES = {"pixels": 99.0, "museum": 0.1, "camera_trap": 0.19, "faces": 0.5, "quality": 0.2, "benchmark": 3.0, "dedup": 0.0}  # fmt: skip
+LIMITS = {"drop_types": ("map", "text"), "drop_museum": ("text",), "min_museum_score": 0.05, "min_animal_score": 0.2,
+          "max_face_score": 0.5, "on_face": "drop", "min_sharpness": 0.3, "min_subject_contrast": 20.0,
+          "max_clipped_share": 0.6}  # fmt: skip
 
 
-def judged(con, tmp_path, *pictures, removals=(), min_rank="family", allow_nc=False):
+def judged(con, tmp_path, *pictures, removals=(), allow_nc=False, **limits):
     """Verdicts of pictures; each says what differs from a good one, by table; None: no row."""
-    made = {name: [] for name in ("media", "label", "fetch", "phash", "dedup")}
+    made = {name: [] for name in ("media", "label", "fetch", "phash", "score", "dedup")}
     removals = list(removals)
     for i, say in enumerate(pictures):
         made["media"].append({**MEDIA, "source_row": i, "uuid": f"u{i}", "url": f"http://x/{i}",
@@ -38,12 +48,13 @@ def judged(con, tmp_path, *pictures, removals=(), min_rank="family", allow_nc=Fa
         for name, row in rows.items():
             if say.get(name, {}) is not None:
                 made[name].append({**row, **say.get(name, {})})
+        made["score"] += [{"md5": f"m{i}", **say["score"]}] if "score" in say else []
         removals += [("uuid", f"u{i}")] if say.get("removed") else []
     paths = {name: tmp_path / f"{name}.parquet" for name in made}
     for name, rows in made.items():
         table = pa.Table.from_pylist(rows, schema=schema.TABLES[name].schema)
         pq.write_table(table, paths[name])
-    found = verdict.verdict(con, **paths, min_rank=min_rank, min_side_px=224, allow_nc=allow_nc,
+    found = verdict.verdict(con, **paths, limits=verdict.Limits(**LIMITS | limits), allow_nc=allow_nc,
                             removals=removals).table()  # fmt: skip
     assert found.schema.equals(schema.VERDICT.schema)
     assert found.column("source_row").to_pylist() == list(range(len(pictures))), (
@@ -58,9 +69,6 @@ def judged(con, tmp_path, *pictures, removals=(), min_rank="family", allow_nc=Fa
     ]
 
 
-KEPT = (None, None, None)
-
-
 def test_a_good_picture_is_kept(con, tmp_path):
     assert judged(con, tmp_path, {}) == [KEPT]
 
@@ -68,11 +76,25 @@ def test_a_good_picture_is_kept(con, tmp_path):
 @pytest.mark.parametrize(
     ("say", "expected"),
     [
-        *((say, (stage, reason, {"pixels": 99.0, "benchmark": 3.0, "dedup": 0.0}.get(stage)))
+        *((say, (stage, reason, SCORES.get(stage)))
           for stage, (say, reason) in REFUSALS.items()),
         ({"media": {"reject_reason": "duplicate_row"}}, ("media", "duplicate_row", None)),
         ({"media": {"reject_reason": "no_record_id", "uuid": None}}, ("media", "no_record_id", None)),
         ({"label": None}, ("label", "unresolved", None)),
+        ({"score": {"museum_nearest": "text", "museum_score": 0.049}}, KEPT),  # unsure
+        ({"score": {"museum_nearest": "specimen", "museum_score": 0.9}}, KEPT),
+        ({"score": {"animal_score": 0.2}}, KEPT),
+        ({"score": {"animal_score": 0.0}, "media": {"image_type": "specimen"}}, KEPT),
+        ({"score": {"animal_score": 0.0}, "media": {"image_type": None}}, KEPT),
+        ({"score": {"face_score": 0.49}}, KEPT), ({"score": {"sharpness": 0.3}}, KEPT), ({"score": {}}, KEPT),
+        ({"score": {"subject_contrast": 19.0}}, ("quality", "no_subject", 19.0)),
+        ({"score": {"clipped_share": 0.7}}, ("quality", "clipped", 0.7)),
+        ({"score": {"sharpness": 0.1, "clipped_share": 0.7}}, ("quality", "blurred", 0.1)),
+        ({"media": {"animal_score": 0.1}}, ("camera_trap", "empty_frame", 0.1)),  # as a catalogue published it
+        ({"media": {"animal_score": 0.1}, "score": {"animal_score": 0.9}}, KEPT),  # looked at again
+        ({"media": {"museum_nearest": "text", "museum_score": 0.4}}, ("museum", "museum_text", 0.4)),
+        ({"media": {"museum_nearest": "text", "museum_score": 0.4}, "score": {"museum_nearest": "specimen", "museum_score": 0.01}}, KEPT),
+        ({"media": {"image_type": "text"}, "fetch": None}, ("type", "type_text", None)),
         ({"label": {"family": None, "match_rule": None, "match_reason": "homonym"}}, ("label", "homonym", None)),
         ({"media": {"license": None, "license_status": "unknown"}}, ("licence", "licence_unknown", None)),
         ({"media": {"license": None, "license_status": "reserved"}}, ("licence", "licence_reserved", None)),
@@ -166,3 +188,26 @@ def test_an_unknown_rank_or_removal_is_the_users_error(con, tmp_path):
         judged(con, tmp_path, {}, min_rank="clan")
     with pytest.raises(ValueError, match="a removal names 'email'; choose uuid, url or creator"):
         judged(con, tmp_path, {}, removals=[("email", "x")])
+
+
+BOXES = "[[0, 0, 1, 1, 0.9]]"
+
+
+@pytest.mark.parametrize(
+    ("on_face", "boxes", "stage"),
+    [
+        ("drop", BOXES, "faces"),
+        ("keep", BOXES, None),
+        ("blur", BOXES, None),
+        ("blur", None, "faces"),
+    ],
+)
+def test_a_face_is_dropped_kept_or_blurred_and_dropped_where_nobody_knows_where_it_is(con, tmp_path, on_face, boxes, stage):  # fmt: skip
+    say = {"score": {"face_score": 0.9, "face_boxes": boxes}}
+    assert judged(con, tmp_path, say, on_face=on_face)[0][0] == stage
+
+
+def test_without_scores_no_limit_drops_anything(con, tmp_path):
+    strict = {"min_museum_score": 0.0, "min_animal_score": 1.0, "max_face_score": 0.0, "min_sharpness": 9.0,
+              "min_subject_contrast": 255.0, "max_clipped_share": 0.0}  # fmt: skip
+    assert judged(con, tmp_path, {}, **strict) == [KEPT]

@@ -56,7 +56,7 @@ def rows(folder, name="data"):
     return {r["uuid"]: r for r in pa.concat_tables(pq.read_table(p) for p in paths).to_pylist()}
 
 
-WEB = "starts_with(identifier, 'http') and redistributable"
+WEB = "starts_with(identifier, 'http') and keep"
 
 
 def test_a_catalogue_gives_the_same_pictures_with_the_same_ids_labels_and_rights(first, tmp_path):
