@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 FLAGS = {
     "curation.build": {"--root", "--engine", "--workers", "--only", "--dry-run", "--show", "--explain",
-                       "--lineage", "--what-if", "--new", "--prune", "--help"},
+                       "--lineage", "--what-if", "--support", "--new", "--prune", "--help"},
     "catalog.browse": {"--port", "--help"},
     "training.train": {"--data", "--replay", "--out", "--set", "--resume", "--new", "--help"},
     "training.export": {"--data", "--push", "--embeddings", "--public", "--help"},

@@ -72,7 +72,7 @@ class Pictures(NamedTuple):
 def read(path: Path, model: str) -> Support:
     """The support set of a file; ValueError where it is none, or was made by another model."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
             arrays = [
                 np.asarray(kept[n], dtype=np.float32) for n in ("centroids", "mean", "whiten")
             ]
