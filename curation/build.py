@@ -65,8 +65,8 @@ STAGES = (
 def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact]]:
     """Run every stage that has work to do; return the artifacts by stage.
 
-    Options are those of the command line (engine, workers, only, dry_run), `view` (another name for the dataset folder), `what_if` (a key
-    and the recipe with it changed: counted, not built) and `host_map`, which sends hosts to loopback ports for tests. Raises ValueError for what
+    Options are those of the command line (engine, workers, only, dry_run), `view` (another name for the dataset folder) and `host_map`,
+    which sends hosts to loopback ports for tests. Raises ValueError for what
     the recipe or the command got wrong.
     """
     from catalog import artifact, sql
@@ -94,8 +94,6 @@ def build(recipe: Recipe, root: Path, **options: Any) -> dict[str, list[Artifact
                 recipe=recipe, root=root, con=con, host_map=host_map,
                 engine=options.get("engine", "auto"), workers=options.get("workers", 0),
                 dry_run=options.get("dry_run", False))  # fmt: skip
-            if options.get("what_if"):
-                return _counted(work, *options["what_if"])
             try:
                 made = _run(work, only)
             finally:
@@ -112,7 +110,11 @@ def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
     from curation import report, workshop
 
     made: dict[str, list[Artifact]] = {}
+    names = [stage.name for stage in STAGES]
     for stage in STAGES:
+        if stage.name == "scorer" and only and names.index(only) < names.index("score"):
+            made[stage.name] = []  # nobody will look at a picture
+            continue
         before, started = work.n_made, time.monotonic()
         module, _, function = stage.step.partition(":")
         step: Step = getattr(importlib.import_module(f"curation.steps.{module}"), function)
@@ -128,24 +130,6 @@ def _run(work: Build, only: str | None) -> dict[str, list[Artifact]]:
         report.stage_done(work.root, stage.name, made[stage.name], work.n_made - before, seconds)
         if stage.name == only:
             break
-    return made
-
-
-def _counted(work: Build, key: str, changed: Recipe) -> dict[str, list[Artifact]]:
-    """What a changed threshold would keep and drop, of a build that is there. ValueError where it is not."""
-    from curation import what_if, workshop
-
-    made: dict[str, list[Artifact]] = {}
-    work.dry_run = True
-    for stage in STAGES[: [s.name for s in STAGES].index("verdict") + 1]:
-        module, _, function = stage.step.partition(":")
-        step: Step = getattr(importlib.import_module(f"curation.steps.{module}"), function)
-        try:
-            made[stage.name] = step(work, made)
-        except workshop.WouldRun as error:
-            raise ValueError(f"--what-if {key} asks a finished build, and stage {stage.name} of this recipe has not run; build it first") from error  # fmt: skip
-    changed = dataclasses.replace(changed, folder=work.recipe.folder)
-    what_if.what_if(work, made, key, changed)
     return made
 
 
@@ -221,7 +205,9 @@ def _main(args: argparse.Namespace) -> int:
         key, _, value = (part.strip() for part in args.what_if.partition("="))
         changed = recipe.changed(chosen, key, toml_tree.as_toml_value(value))
         if key.startswith("verdict."):
-            build(chosen, root, what_if=(key, changed))
+            from curation import what_if
+
+            what_if.what_if(chosen, root.resolve(), key, changed)
             return 0
         chosen = changed
     if args.explain is not None:

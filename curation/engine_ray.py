@@ -38,6 +38,7 @@ class RayPool(Closing[Any]):
         if setup is None:
             self._task = ray.remote(work).options(num_cpus=1, max_retries=MAX_RETRIES)
             return
+        n_gpus = n_gpus if ray.cluster_resources().get("GPU") else 0
         n_actors = workers or max(
             1, int(ray.cluster_resources().get("GPU" if n_gpus else "CPU", 1))
         )

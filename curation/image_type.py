@@ -34,7 +34,16 @@ TYPES = {
     "text": "label, ledger, card or other page of text",
 }
 NOT_ORGANISMS = ("spectrogram", "map", "text")
-PHOTOGRAPHS = ("citizen_science", "observation", "living_specimen", "camera_trap")
+NO_PEOPLE = (
+    *NOT_ORGANISMS,
+    "drawing",
+    "microscopy",
+    "scan",
+    "specimen",
+    "fossil",
+    "material_sample",
+    "underwater",
+)
 COLLECTED = ("specimen", "fossil", "material_sample", "microscopy")
 
 # arguments: basisOfRecord; what the record says of how it was made (`record_words`); title, description, subtype and
@@ -44,41 +53,43 @@ create or replace macro record_words(protocol, preparations, remarks, notes, eve
   concat_ws(' | ', 'protocol: ' || protocol[:500], 'preparations: ' || replace(preparations[:500], '|', ','), remarks[:500], notes[:500],
     event_remarks[:500], properties[:500]);
 create or replace macro file_name(address) as regexp_extract(coalesce(address, ''), '([^/?#]*)([?#].*)?$', 1);
-create or replace macro words_type(words) as case
+create or replace macro words_type(words) as case        -- a part is what lies between bars: a title, a description, a file's name
   when regexp_matches(words, '(?i)\b(sonogra[mf]|sonagra[mf]|spectrogra[mf]|oscillogra[mf])') then 'spectrogram'
   when regexp_matches(words,
-    '(?i)\b((distribution|range|locality|occurrence|dot)[ _-]?maps?|map of (the )?(distribution|range)|verbreitungskarte)\b')
+    '(?i)(^|\| )(the |a |[a-z]+ [a-z]+[ ,:_-]+)?((distribution|range|locality|dot)[ _-]?maps?|map of (the )?(distribution|range)|verbreitungskarte)\b')
     then 'map'
   when regexp_matches(words,
-    '(?i)(\blabels? (image|photo|picture|of|for)\b|(^|[|.:_-] ?|\b(specimen|collection|museum|herbarium) )labels?( ?\d+)?(\.[a-z]{3,4})?( \||$)|\bcatalogu?e? page\b|(^|\| )ficha( \||$)|\b(field|note)[ -]?book\b|\bfield notes?\b|\bledger\b|\b(index|accession|catalogu?e?) card\b|\bmanuscript\b|\b[ée]tiquettes?\b|\betikett?(en)?\b)')
+    '(?i)((^|\| )labels? (image|photo|picture|of|for)\b|[_-]labels?([ _-]?\d+)?\.[a-z]{3,4}( \||$)|(^|\| )((specimen|collection|museum|herbarium) )?labels?( ?\d+)?( \||$)|(^|\| )catalogu?e? (page|card)\b|(^|\| )(ficha|ledger|(index|accession) card|field ?notes?|field ?books?|(field )?note ?books?|[ée]tiquettes?|etikett(en)?)( page)?( ?\d+)?( \||$))')
     then 'text'
-  when regexp_matches(words, '(?i)\b(x-?ray|radiograph|(micro-?)?ct[ -]scan|micro-?ct|tomogra(m|phy))') then 'scan'
+  when regexp_matches(words, '(?i)(\b(radiograph|(micro-?)?ct[ -]scan|micro-?ct|tomogra(m|phy))|(^|\| )x-?rays?( image| photo| of\b|( ?\d+)?(\.[a-z]{3,4})?( \||$)))')
+    then 'scan'
+  when regexp_matches(words, '(?i)(\b(photo)?micrograph|\bphotomicrographic|\bscanning electron\b|\bSEM image\b|\bmicroscop(e|y|ic) (image|photo|view|slide)|(^|\| )microscop(e|y|ic)( \||$))')
+    then 'microscopy'
   when regexp_matches(words,
-    '(?i)(\b(photo)?micrograph|\bphotomicrographic|\bmicroscop(e|y|ic)\b|\bscanning electron\b|\bSEM image\b|\bhistolog|\bthin section\b)')
-    and not regexp_matches(words, '(?i)\b(no|without( a)?|not) microscop') then 'microscopy'
-  when regexp_matches(words,
-    '(?i)\b(illustrations?|drawings?|engravings?|lithographs?|woodcuts?|watercolou?rs?|paintings?|line art|zeichnung(en)?|aquarelle?|icones|dessins?|ilustraci[oó]n(es)?|plate [0-9ivxlc]+|pl\. ?[0-9ivxlc]+)\b')
+    '(?i)(\b(illustrations?|engravings?|lithographs?|woodcuts?|watercolou?rs?|line art|line drawings?|zeichnung(en)?|aquarelle?|icones|ilustraci[oó]n(es)?)\b|\b(drawings?|paintings?|dessins?)( of| by|( ?\d+)?(\.[a-z]{3,4})?( \||$))|(^|\| )(drawing|(plate|pl\.|tab\.) ?[0-9ivxlc]+)\b)')
     then 'drawing'
-  when regexp_matches(words, '(?i)((^|[|.:_] ?)(eggs?|egg[ -]?(shells?|mass|cases?|clutch|set)|clutch|ootheca)\b|\beggs? (of|mass|set|shell)|\beggshells?\b)')
-    and not regexp_matches(words, '(?i)\begg[ -]?(laying|laden|bearing|plant|yolk)') then 'egg'
-  when regexp_matches(words, '(?i)((^|[|.:_] ?)nests?\b|\bnests? of\b)')
-    and not regexp_matches(words, '(?i)\bnest(ing|ling| ?box)') then 'nest'
-  when regexp_matches(words, '(?i)\b(tracks|trackways?|foot[ -]?prints?|paw[ -]?prints?|pug[ -]?marks?|huellas|trittsiegel)\b')
-    and not regexp_matches(words, '(?i)\b(the|rail(way)?|train|dirt|hiking|walking|forest|on|along|beside) tracks\b')
-    then 'track'
-  when regexp_matches(words, '(?i)\b(scats?|droppings|fa?eces|spraints?|coprolites?|losung|avføring|fa?ecal pellets?)\b')
-    and not regexp_matches(words, '(?i)\bon( an?| the)?( [a-z]+)? (scats?|droppings|fa?eces)\b') then 'scat'
-  when regexp_matches(words, '(?i)\b(habitat|landscape)( (photo|shot|view|image|picture))?( ?\d+)?(\.[a-z]{3,4})?( \||$)')
+  when regexp_matches(words, '(?i)(^|\| )((eggs?|clutch|ootheca|eggshells?)( of\b|( ?\d+)?(\.[a-z]{3,4})?( \||$))|egg[ -]?(mass|case|clutch|shell|set)(es|s)?\b)')
+    and not regexp_matches(words, '(?i)(^|\| )clutch of [a-z]*lings\b') then 'egg'
+  when regexp_matches(words, '(?i)((^|\| )nests?( of\b|( with eggs)?( ?\d+)?(\.[a-z]{3,4})?( \||$))|[_.-]nest\.[a-z]{3,4}( \||$))') then 'nest'
+  when regexp_matches(words, '(?i)([_.-]tracks([ _-]?\d+)?\.[a-z]{3,4}( \||$)|(^|\| )([a-z]+ )?(tracks|foot ?prints?|paw ?prints?|pug ?marks?|huellas|trittsiegel)( in\b| of\b|( \||$)))')
+    and not regexp_matches(words, '(?i)\b(the|rail(way)?|train|dirt|hiking|walking|forest|wheel|tyre|tire|on|along|beside) tracks\b') then 'track'
+  when regexp_matches(words,
+    '(?i)((^|\| )((fox|otter|wolf|bear|bird|deer|coyote|rabbit|hare|marten|badger|cat|dog) )?(scats|droppings|fa?eces|spraints?|coprolites?|losung|fa?ecal pellets?)( of [^|]*)?( ?\d+)?(\.[a-z]{3,4})?( \||$)|(^|\| )scat( of [^|]*)?( \||$)|\bavføring\b)')
+    then 'scat'
+  when regexp_matches(words, '(?i)((^|\| )(habitat|landscape)( (photo|shot|view|image|picture))?( of [^|]*)?( ?\d+)?( \||$)|[_ -]habitat([ _-]?\d+)?\.[a-z]{3,4}( \||$))')
     and not regexp_matches(words, '(?i)\b(in|its|their|natural|typical) ([a-z]+ )?(habitat|landscape)') then 'habitat'
 end;
+create or replace macro says_trap(words) as regexp_matches(words,
+  '(?i)(\bcamera[ -]?traps?\b|\bcamtraps?\b|\btrail[ -]?cam(era)?s?\b|\bwild(life)?[ -]?cameras?\b|\bgame cameras?\b|\btrigger sensitivity|c[aá]maras?[ -]trampa|fototrampeo|pi[eè]ges? photo|(kamera|foto|wild)falle|\b(camera|foto)val(len)?\b|\bviltkamera|armadilha fotogr)');
 create or replace macro record_type(basis, words, life_stage) as case
   when regexp_matches(words, '(?i)evidence ?of ?presence\W+(organism\W+)?track') then 'track'
   when regexp_matches(words, '(?i)evidence ?of ?presence\W+(organism\W+)?scat') then 'scat'
   when regexp_matches(words, '(?i)evidence ?of ?presence\W+(organism\W+)?egg') then 'egg'
   when regexp_matches(words, '(?i)evidence ?of ?presence\W+(organism\W+)?(feather|bone|molt|moult|hair|gall|leaf ?mine|construction)') then 'sign'
-  when regexp_matches(words,
-    '(?i)(\bcamera[ -]?trap|\bcamtrap|\btrail[ -]?cam|\bwild(life)?[ -]?camera|\bgame camera|\btrigger sensitivity|c[aá]maras?[ -]trampa|fototrampeo|pi[eè]ges? photo|(kamera|foto|wild)falle|\b(camera|foto)val(len)?\b|\bviltkamera|\bwildcamera|armadilha fotogr)')
-    then 'camera_trap'
+  when says_trap(words) and not regexp_matches(basis, '(?i)specimen|material') and (regexp_matches(basis, '(?i)^(machine.*)?$')
+      or says_trap(regexp_extract(words, 'protocol: [^|]*'))        -- volunteers write much; a remark that is nothing else will do
+      or regexp_matches(words, '(?i)(^|\| )(photo |picture |taken )?(by |from |on |with )?(an? |my |the )?(camera[ -]?trap|trail[ -]?cam(era)?|wild(life)?[ -]?camera|game camera)s?[.! ]*( \||$)')
+      or regexp_matches(words, '(?i)\btrigger sensitivity')) then 'camera_trap'
   when regexp_matches(life_stage, '(?i)^(eggs?|ova|ovum|clutch)$') then 'egg'
   when regexp_matches(basis, '(?i)specimen|material') and regexp_matches(words, '(?i)preparations: [^|]*\b(egg|eggs|clutch|egg set)\b') then 'egg'
   when regexp_matches(basis, '(?i)specimen|material') and regexp_matches(words, '(?i)preparations: [^|]*\bnests?\b') then 'nest'
@@ -95,7 +106,7 @@ create or replace macro image_type_of(basis, words, media_words, provider, datas
   case when regexp_matches(coalesce(provider, ''), '(?i)xeno-?canto') or dataset_key = 'b1047888-ae52-4179-9dd5-5448ea342a24'
     then 'spectrogram' end,     -- its pictures are of its sounds
   record_type(coalesce(basis, ''), coalesce(words, ''), coalesce(life_stage, '')),
-  case when deployment is not null then 'camera_trap' end,
+  case when deployment is not null and regexp_matches(coalesce(basis, ''), '(?i)^(machine.*)?$') then 'camera_trap' end,
   case upper(replace(replace(basis, '_', ''), ' ', ''))        -- Darwin Core writes PreservedSpecimen, GBIF PRESERVED_SPECIMEN
     when 'PRESERVEDSPECIMEN' then 'specimen' when 'FOSSILSPECIMEN' then 'fossil' when 'MATERIALSAMPLE' then 'material_sample'
     when 'LIVINGSPECIMEN' then 'living_specimen'

@@ -73,7 +73,7 @@ with joined as (
     coalesce(c.museum_nearest, m.museum_nearest) as museum_nearest,
     case when c.museum_nearest is null then m.museum_score else c.museum_score end as museum_score,
     coalesce(c.animal_score, m.animal_score) as animal_score, coalesce(c.face_score, m.face_score) as face_score,
-    case when $on_face = 'blur' and c.face_score >= $max_face_score then
+    case when t.keep and $on_face = 'blur' and c.face_score >= $max_face_score then
       len(list_filter(c.face_boxes::json::double[][], lambda box: box[5] >= $max_face_score))::integer end as faces_blurred,
     coalesce(c.sharpness, m.sharpness) as sharpness, coalesce(c.subject_contrast, m.subject_contrast) as subject_contrast,
     coalesce(c.clipped_share, m.clipped_share) as clipped_share, coalesce(d.group_id, m.uuid) as group_id,

@@ -13,7 +13,7 @@ from typing import Any
 
 from catalog import toml_tree
 from curation import dedup
-from curation.image_type import COLLECTED, NOT_ORGANISMS, PHOTOGRAPHS, TYPES
+from curation.image_type import COLLECTED, NO_PEOPLE, NOT_ORGANISMS, TYPES
 from curation.recipe_rules import checked
 
 BUILT_IN = Path(__file__).parent / "recipes"
@@ -197,7 +197,9 @@ class Faces:
 
     detector: str = ""  # haar (comes with OpenCV), or YuNet's ONNX file: a path or hf://ORG/NAME/FILE; empty: not scored
     sha256: str = ""  # of that file
-    types: tuple[str, ...] = (*PHOTOGRAPHS, "unknown")  # image types that are searched
+    types: tuple[str, ...] = tuple(
+        t for t in (*TYPES, "unknown") if t not in NO_PEOPLE
+    )  # image types that are searched: those that people may be in
 
 
 @dataclass(frozen=True)

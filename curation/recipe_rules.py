@@ -75,7 +75,7 @@ def checked(recipe: Recipe, place: str, folder: Path) -> Recipe:
         ("verdict.min_side_px", recipe.verdict.min_side_px, 1, 20000),
         ("verdict.min_museum_score", recipe.verdict.min_museum_score, 0.0, 2.0),
         ("verdict.min_animal_score", recipe.verdict.min_animal_score, 0.0, 1.0),
-        ("verdict.max_face_score", recipe.verdict.max_face_score, 0.0, 1.0),
+        ("verdict.max_face_score", recipe.verdict.max_face_score, 0.2, 1.0),
         ("verdict.min_sharpness", recipe.verdict.min_sharpness, 0.0, 10.0),
         ("verdict.min_subject_contrast", recipe.verdict.min_subject_contrast, 0.0, 255.0),
         ("verdict.max_clipped_share", recipe.verdict.max_clipped_share, 0.0, 1.0),

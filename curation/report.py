@@ -182,15 +182,7 @@ def new_recipe(path: Path) -> None:
 
 def why(root: Path, name: str, stage: str, identity: Mapping[str, object]) -> str:
     """What about a stage is new since the last run of a recipe."""
-    log, last = root / "log" / "build.jsonl", {}
-    for line in log.read_text().splitlines() if log.exists() else ():
-        event = json.loads(line)
-        if (
-            event.get("event") == "run"
-            and event["recipe"] == name
-            and event["artifacts"].get(stage)
-        ):
-            last = event["artifacts"]
+    last = last_run(root, name, stage)
     manifests = [root / stage / key / MANIFEST for key in last.get(stage, ())]
     known = [json.loads(path.read_text()) for path in manifests if path.exists()]
     if not known:
@@ -204,6 +196,17 @@ def why(root: Path, name: str, stage: str, identity: Mapping[str, object]) -> st
         if old["params"].get(key) != new["params"].get(key)
     ]
     return ", ".join(changed) or "what it reads has changed"
+
+
+def last_run(root: Path, name: str, stage: str = "") -> dict[str, list[str]]:
+    """Addresses by stage of the last finished run of a recipe (that has `stage`); {} where there is none."""
+    log = root / "log" / "build.jsonl"
+    last: dict[str, list[str]] = {}
+    for line in log.read_text().splitlines() if log.exists() else ():
+        event = json.loads(line)
+        if event.get("event") == "run" and event["recipe"] == name:
+            last = event["artifacts"] if not stage or event["artifacts"].get(stage) else last
+    return last
 
 
 def prune(root: Path) -> None:

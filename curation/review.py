@@ -75,13 +75,17 @@ with ranked as (
     row_number() over (partition by threshold, score < l.value order by abs(score - l.value), uuid) as nth,
     row_number() over (partition by threshold, score < l.value order by md5(uuid)) as any_nth
   from scored s join limits l using (threshold)
+),
+chosen as (select * from ranked where nth <= $n_near or any_nth <= $n_any),
+place as (
+  select s.md5, s.crop, first(struct_pack(pack := s.pack, "offset" := s."offset", n_bytes := s.n_bytes,
+    n_thumb_bytes := s.n_thumb_bytes, thumb_xxh3 := s.thumb_xxh3) order by s.pack, s."offset") as r
+  from rendered s semi join packs using (pack) semi join chosen k on k.md5 = s.md5 and k.crop is not distinct from s.crop
+  where s.pack is not null group by s.md5, s.crop
 )
 select threshold, score < value as is_below, nth <= $n_near as is_near, score, told, keep, reject_reason, image_type, uuid,
   face_boxes, r.pack, r."offset" + r.n_bytes as place, r.n_thumb_bytes, r.thumb_xxh3
-from ranked k join (select md5, crop, first(s order by s.pack, s."offset") as r from rendered s semi join packs using (pack)
-                    where s.pack is not null group by md5, crop) t
-  on t.md5 = k.md5 and t.crop is not distinct from k.crop
-where nth <= $n_near or any_nth <= $n_any
+from chosen k join place t on t.md5 = k.md5 and t.crop is not distinct from k.crop
 order by threshold, is_below, is_near desc, abs(score - value), uuid
 """
 
@@ -102,6 +106,7 @@ def write(build: Build, made: Made, path: Path, *, verdict: Path) -> None:
     sql.query(build.con, SCORED_SQL, {"drop_museum": list(how.drop_museum)}, verdict=verdict, limits=limits,
               **inputs).copy_to(scored)  # fmt: skip
     rendering = Rendering.of(build)
+    rendering.ensure(build, made, "review")  # thumbnails may have been lost since they were made
     rows = sql.query(build.con, CHOSEN_SQL, {"n_near": N_NEAR, "n_any": N_ANY}, scored=scored, limits=limits,
                      rendered=rendering.ledger.input(), packs=rendering.packs.names()).table().to_pylist()  # fmt: skip
     spread = sql.query(build.con, SPREAD_SQL, {"n_bins": N_BINS}, scored=scored, limits=limits).rows()  # fmt: skip

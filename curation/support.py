@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from catalog import artifact
 from curation import report
 from curation.images import embedding, museum
 from curation.images.weights import weights
-from curation.recipe import Recipe
+from curation.recipe import BUILT_IN, Recipe
 from curation.workshop import file_sha256
 
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -25,6 +26,8 @@ def make(recipe: Recipe, root: Path, folder: Path) -> Path:
     Raises ValueError where the recipe names no model or no place for it, and for a folder that will not do.
     """
     how = recipe.museum
+    if recipe.sample is not None or recipe.folder == BUILT_IN:
+        raise ValueError("--support writes beside a recipe of yours: python -m curation.build my_taxa.toml --support DIR")  # fmt: skip
     if not how.model:
         raise ValueError('--support needs a model: set museum.model in the recipe ("pixels" takes no weights)')  # fmt: skip
     target = recipe.folder / Path(how.support).expanduser()
@@ -39,10 +42,10 @@ def make(recipe: Recipe, root: Path, folder: Path) -> Path:
     found = museum.pictures(folder, encoder)
     for file in found.bad:
         report.say(f"left out, for it cannot be decoded: {file.relative_to(folder)}")
-    name = museum.model_name(how.model, held.sha256 if held else "")
+    name = museum.model_name(how.model, held)
     made = museum.support(found.vectors, found.labels, name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(made.bytes())
+    artifact.write_atomically(target, made.bytes())
     said, margins = museum.cross_validated(found, name)
     report.say(f"{len(found.labels):,} pictures of {len(set(made.labels))} classes, {len(made.labels)} centroids; "
                "every picture asked by a set made without it:\n")  # fmt: skip

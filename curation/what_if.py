@@ -10,11 +10,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from catalog import sql
+from catalog import artifact, sql
 from curation import report
 from curation.recipe import Recipe
 from curation.steps import tables
-from curation.workshop import Build, Made
+from curation.workshop import Build
 
 SECTION = "verdict."
 N_SHOWN = 20
@@ -46,25 +46,41 @@ from difference group by name order by n_in + n_out desc, name
 """
 
 
-def what_if(build: Build, made: Made, key: str, changed: Recipe) -> dict[str, list[tuple[Any, ...]]]:  # fmt: skip
+def what_if(recipe: Recipe, root: Path, key: str, changed: Recipe) -> dict[str, list[tuple[Any, ...]]]:  # fmt: skip
     """Print and return what the changed recipe would keep and drop: rows (name, in, out) by reason, source, class, taxon.
 
     `otherwise` are rows (reason, other reason, n) that stay out for another reason: what was left out before its
-    picture was asked for has no scores yet.
+    picture was asked for has no scores yet. Raises ValueError where no build of the recipe has finished.
     """
-    inputs = {name: made[name][0].paths[0] for name in tables.JUDGED}
-    work = build.scratch("what-if")
-    after, difference = work / "after.parquet", work / "difference.parquet"
-    tables.judged(dataclasses.replace(build, recipe=changed), inputs).copy_to(after)
-    before = made["verdict"][0].path("part-000000.parquet")
-    both: dict[str, Any] = {"before": before, "after": after}
-    sql.query(build.con, DIFFERENCE_SQL, **both, media=inputs["media"], label=inputs["label"]).copy_to(difference)  # fmt: skip
-    found = {
-        what: sql.query(build.con, BY_SQL, {"what": what}, difference=difference).rows()
-        for what in ("reason", "source", "class", "taxon")
-    }
-    found["otherwise"] = sql.query(build.con, OTHERWISE_SQL, **both).rows()
-    _tell(build, key, changed, found, [_kept(build, path) for path in (before, after)])
+    with artifact.locked(root):
+        inputs = _last_build(recipe, root, key)
+        con = sql.connect(memory_limit=recipe.memory_limit, spill_dir=root / "tmp" / "spill")
+        build = Build(recipe=recipe, root=root, con=con)
+        work = build.scratch("what-if")
+        both: dict[str, Any] = {"before": work / "before.parquet", "after": work / "after.parquet"}
+        for name, which in (("before", recipe), ("after", changed)):
+            tables.judged(dataclasses.replace(build, recipe=which), inputs).copy_to(both[name])
+        difference = work / "difference.parquet"
+        sql.query(con, DIFFERENCE_SQL, **both, media=inputs["media"], label=inputs["label"]).copy_to(difference)  # fmt: skip
+        found = {
+            what: sql.query(con, BY_SQL, {"what": what}, difference=difference).rows()
+            for what in ("reason", "source", "class", "taxon")
+        }
+        found["otherwise"] = sql.query(con, OTHERWISE_SQL, **both).rows()
+        _tell(build, key, changed, found, [_kept(build, path) for path in both.values()])
+        con.close()
+    return found
+
+
+def _last_build(recipe: Recipe, root: Path, key: str) -> dict[str, Path]:
+    """The tables that the last finished build of a recipe was judged by."""
+    made = report.last_run(root, recipe.name)
+    found = {}
+    for name in tables.JUDGED:
+        kept = [artifact.find(root, name, address) for address in made.get(name, ())]
+        if not kept or kept[0] is None:
+            raise ValueError(f"--what-if {key} asks a finished build, and {root} has none of {recipe.name!r}; build it first")  # fmt: skip
+        found[name] = kept[0].path("part-000000.parquet")
     return found
 
 
@@ -89,7 +105,10 @@ def _tell(build: Build, key: str, changed: Recipe, found: dict[str, list[tuple[A
     for was, becomes, n in found["otherwise"][:N_SHOWN]:
         unknown = " (nobody has asked for them: a build with the changed recipe would)" if becomes == "not_fetched" else ""  # fmt: skip
         report.say(f"{n:,} would be left out as {becomes}, not {was}{unknown}")
-    report.say(f"\nnothing was changed; to have it so, write {name} = {_shown(new)} under [verdict] in the recipe and build")  # fmt: skip
+    report.say(
+        "\nduplicates stay as the build found them: a build with the changed recipe compares anew what it keeps"
+    )
+    report.say(f"nothing was changed; to have it so, write {name} = {_shown(new)} under [verdict] in the recipe and build")  # fmt: skip
 
 
 def _shown(value: Any) -> str:

@@ -23,6 +23,7 @@ from PIL import Image
 from scipy import ndimage
 
 from curation.images.embedding import EXTRA
+from curation.images.weights import why
 
 BACKGROUND = "background"
 VERSION = 1
@@ -34,6 +35,7 @@ FRAME_WIDTH_PX, SWAY_PX, STRIP = (
     0.07,
 )  # frames as compared; what a camera moves; bars with date and heat
 HALF_GREY = 12.0  # grey levels of change at which the score is one half
+_EXTERNAL = b"\x0a\x08location"  # the key of ONNX's external data, as protobuf writes it
 MAX_BURST = 60  # frames compared with each other
 
 
@@ -60,28 +62,36 @@ class OnnxDetector:
     """A detector of animals in ONNX form. Raises ValueError, with what to do, for a file that is none."""
 
     def __init__(
-        self, data: bytes, key: str, classes: Sequence[str] = (), wanted: str = "animal", n_threads: int = 0
+        self, data: bytes, key: str, classes: Sequence[str] = (), wanted: str = "animal", n_threads: int = 0,
+        device: str = "",
     ) -> None:  # fmt: skip
         try:
             import onnxruntime
         except ImportError as error:
             raise ValueError(f"{key} {EXTRA}") from error
+        self._key, self._wanted = key, wanted
         how = onnxruntime.SessionOptions()
         how.intra_op_num_threads, how.log_severity_level = n_threads, 3
-        providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider")
-                     if p in onnxruntime.get_available_providers()]  # fmt: skip
-        try:  # from bytes, so that it is what was hashed, and can name no other file
+        if _EXTERNAL in data:  # such a file may name any other, which nobody has hashed
+            raise ValueError(
+                f"{key}: the model keeps weights in other files; export it as one file"
+            )
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if device and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            providers.insert(
+                0, ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})
+            )
+        try:  # from bytes, so that it is what was hashed
             self._session = onnxruntime.InferenceSession(data, how, providers=providers)
+            self._input, self._side = self._input_of(self._session)
+            self._classes = tuple(classes) or _named(self._session) or MEGADETECTOR
+            if wanted not in self._classes:
+                raise ValueError(f"{key}: the model's classes are {', '.join(self._classes)}, and none is {wanted!r}; state them as camera_trap.classes")  # fmt: skip
+            self.detect([Image.new("RGB", (64, 48))])
+        except ValueError:
+            raise
         except Exception as error:  # onnxruntime has a dozen kinds of its own
-            why = str(error).strip().splitlines()[0][:200]
-            raise ValueError(f"{key} is no ONNX model that can be run ({why}); export the detector to ONNX as one file") from error  # fmt: skip
-        self._key, self._wanted = key, wanted
-        self._input, self._side = self._input_of(self._session)
-        self._classes = tuple(classes) or _named(self._session) or MEGADETECTOR
-        if wanted not in self._classes:
-            raise ValueError(f"{key}: the model's classes are {', '.join(self._classes)}, and none is {wanted!r}; state them as camera_trap.classes")  # fmt: skip
-        self._kind = ""
-        self.detect([Image.new("RGB", (64, 48))])
+            raise ValueError(f"{key} is no ONNX model that can be run ({why(error)}); export the detector to ONNX as one file, for one picture at a time") from error  # fmt: skip
 
     def _input_of(self, session: Any) -> tuple[Any, tuple[int, int]]:
         (first, *more) = session.get_inputs()

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from curation.images import quality
+from curation.images.weights import why
 
 PIXELS = "pixels"
 VERSION = 1
@@ -62,8 +63,9 @@ def opened(model: str, place: Path | None, n_threads: int = 0, device: str = "")
             )
             tokenizer = open_clip.get_tokenizer(f"local-dir:{place}")
     except Exception as error:  # open_clip raises anything at a config or tensors that do not fit
-        why = str(error).strip().splitlines()[0][:200]
-        raise ValueError(f"museum.model: {place} cannot be opened by open_clip ({why})") from error
+        raise ValueError(
+            f"museum.model: {place} cannot be opened by open_clip ({why(error)})"
+        ) from error
     net.eval().requires_grad_(False)
     shape, numbers = _halves(transform)
     mean, std = (torch.tensor(v, device=device or "cpu").view(1, 3, 1, 1) for v in numbers)

@@ -23,22 +23,25 @@ from PIL import Image, ImageFilter
 
 from curation.images.camera_trap import Boxes
 from curation.images.embedding import EXTRA
+from curation.images.weights import why
 
 HAAR = "haar"
 VERSION = 1
 SIDE_PX, MIN_FACE_PX, HALF_VOTES = 640, 24, 10  # as searched; votes at which a score is one half
-MIN_SCORE, MARGIN, MAX_BOXES = 0.2, 0.25, 50
-_CASCADE = "haarcascade_frontalface_alt.xml"
+MIN_SCORE, MARGIN = 0.2, 0.25
+MAX_PROPOSALS = 5000  # before overlapping ones are suppressed: a crowd has thousands
+CASCADE = "frontalface_alt"
 
 
 class HaarDetector:
     """The cascade that installs with OpenCV. A score is v / (v + 10) of v overlapping hits."""
 
-    def __init__(self) -> None:
+    def __init__(self, cascade: str = CASCADE) -> None:
         self._cv2 = _cv2("faces.detector = 'haar'")
-        self._cascade = self._cv2.CascadeClassifier(str(Path(self._cv2.data.haarcascades) / _CASCADE))  # fmt: skip
+        file = Path(self._cv2.data.haarcascades) / f"haarcascade_{cascade}.xml"
+        self._cascade = self._cv2.CascadeClassifier(str(file))
         if self._cascade.empty():
-            raise ValueError(f"faces.detector: this OpenCV brings no {_CASCADE}; install opencv-python-headless<5")  # fmt: skip
+            raise ValueError(f"faces.detector: this OpenCV brings no {file.name}; install opencv-python-headless<5")  # fmt: skip
 
     def detect(self, batch: Sequence[Image.Image]) -> list[Boxes]:
         """Boxes and scores of faces."""
@@ -60,12 +63,11 @@ class YuNetDetector:
         self._cv2, self._data, self._key = _cv2(key), np.frombuffer(data, dtype=np.uint8), key
         try:
             self._net = self._cv2.FaceDetectorYN.create(
-                "onnx", self._data, np.empty(0, np.uint8), (320, 320), MIN_SCORE, 0.3, MAX_BOXES
+                "onnx", self._data, np.empty(0, np.uint8), (320, 320), MIN_SCORE, 0.3, MAX_PROPOSALS
             )
             self.detect([Image.new("RGB", (64, 48))])
         except (self._cv2.error, ValueError) as error:
-            why = str(error).strip().splitlines()[0][:200]
-            raise ValueError(f"{key} is no YuNet model ({why}); use face_detection_yunet of OpenCV's model zoo, or 'haar'") from error  # fmt: skip
+            raise ValueError(f"{key} is no YuNet model ({why(error)}); use face_detection_yunet of OpenCV's model zoo, or 'haar'") from error  # fmt: skip
 
     def detect(self, batch: Sequence[Image.Image]) -> list[Boxes]:
         """Boxes and scores of faces."""
@@ -88,7 +90,7 @@ def as_text(found: Boxes) -> str | None:
     """Boxes as the score table keeps them: JSON of [x0, y0, x1, y1, score], best first; None without any."""
     if not len(found.scores):
         return None
-    order = np.argsort(-found.scores, kind="stable")[:MAX_BOXES]
+    order = np.argsort(-found.scores, kind="stable")
     rows = [[round(float(v), 4) for v in (*found.boxes[i], found.scores[i])] for i in order]
     return json.dumps(rows)
 

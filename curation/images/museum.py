@@ -25,6 +25,7 @@ from scipy.cluster.vq import kmeans2
 from catalog import pixels
 from curation.images import embedding
 from curation.images.embedding import Encoder, unit
+from curation.images.weights import Weights
 
 UNSURE = "unsure"
 PER_CENTROID, MAX_CENTROIDS = 50, 8  # pictures of a class that earn it another centroid
@@ -141,7 +142,11 @@ def in_words(encoder: Encoder, model: str) -> Support:
 
 def museum(vectors: NDArray[np.float32], known: Support) -> tuple[list[str], NDArray[np.float32]]:
     """Nearest class of vectors (n, D), and the margin (cosine, 0 to 2) by which it is nearer than the next."""
-    cosines = unit((vectors - known.mean) @ known.whiten) @ known.centroids.T
+    exact = (
+        vectors.astype(np.float64) - known.mean
+    ) @ known.whiten  # float32 products differ with the rows beside
+    exact /= np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)
+    cosines = exact @ known.centroids.T
     names = sorted(set(known.labels))
     of = np.asarray(known.labels)
     best = np.stack([cosines[:, of == name].max(axis=1) for name in names], axis=1)
@@ -199,6 +204,6 @@ def _inverse_root(covariance: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray((vectors / np.sqrt(np.maximum(values, 1e-12))) @ vectors.T, dtype=np.float32)
 
 
-def model_name(model: str, sha256: str) -> str:
-    """How a support set names the model whose vectors it holds."""
-    return f"{model} {embedding.VERSION}" if model == embedding.PIXELS else sha256
+def model_name(model: str, held: Weights | None) -> str:
+    """How a support set names the model whose vectors it holds: weights, configuration and all."""
+    return f"{held.sha256} {held.beside[:16]}" if held else f"{model} {embedding.VERSION}"

@@ -86,6 +86,11 @@ class Unit(NamedTuple):
     name: str = ""
 
 
+def uses_torch(spec: Spec) -> bool:
+    """True for a scorer that loads torch, which takes seconds, and a GPU where there is one."""
+    return spec.kind == "museum" and bool(spec.place)
+
+
 Scorer = Callable[[Sequence[Image.Image]], list[Row]]
 
 
@@ -98,10 +103,7 @@ class Opening:
     claims: str
 
     def __call__(self) -> dict[Spec, Scorer]:
-        has_model = any(
-            spec.place for spec in self.specs
-        )  # else torch is not asked, which takes seconds
-        device = _claimed(Path(self.claims)) if has_model else ""
+        device = _claimed(Path(self.claims)) if any(map(uses_torch, self.specs)) else ""
         return {s: opened(s, self.n_threads, device) for s in self.specs if s.kind != "background"}
 
 
@@ -116,9 +118,10 @@ def score_with(scorers: dict[Spec, Scorer], unit: Unit) -> int:
         found = {unit.specs[unit.contents[0].kinds[0]]: _burst(unit)}
     else:
         found = _pictures(scorers, unit)
-    name = hashlib.sha256(repr((unit.contents, unit.name)).encode()).hexdigest()[:24]
     for spec, rows in found.items():
         if rows:
+            keys = [(spec.identity, unit.name), *((row["md5"], row["crop"]) for row in rows)]
+            name = hashlib.sha256(repr(keys).encode()).hexdigest()[:24]
             Ledger(Path(spec.ledger), SCORED).put(name, pa.Table.from_pylist(rows, schema=SCORED))
     return len(unit.contents)
 
@@ -191,7 +194,10 @@ def opened(spec: Spec, n_threads: int, device: str = "") -> Scorer:
         key = f"camera_trap.detector = {spec.model!r}"
         data = _read(place, options["sha256"])
         return functools.partial(
-            _animals, camera_trap.OnnxDetector(data, key, options["classes"], n_threads=n_threads)
+            _animals,
+            camera_trap.OnnxDetector(
+                data, key, options["classes"], n_threads=n_threads, device=device
+            ),
         )
     if spec.kind == "faces":
         return functools.partial(
@@ -210,7 +216,10 @@ def _read(file: Path, sha256: str) -> bytes:
 
 
 def _museum(encoder: embedding.Encoder, known: museum.Support, images: Sequence[Image.Image]) -> list[Row]:  # fmt: skip
-    vectors = encoder.encode([encoder.see(image) for image in images])
+    seen = [encoder.see(image) for image in images]
+    vectors = encoder.encode(seen + [seen[-1]] * (BATCH - len(seen)))[
+        : len(seen)
+    ]  # whatever the batch, the same numbers
     good = np.asarray(np.isfinite(vectors).all(axis=1))
     labels, margins = museum.museum(np.where(good[:, None], vectors, 0), known)
     return [

@@ -7,6 +7,7 @@ safetensors file. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ class Weights(NamedTuple):
     place: Path
     file: Path
     sha256: str
+    beside: str = ""  # of a folder: the sha256 of its configuration and of what reads words
 
 
 def weights(place: str, sha256: str, folder: Path, *, key: str, hashed: Callable[[Path], str]) -> Weights:  # fmt: skip
@@ -35,7 +37,20 @@ def weights(place: str, sha256: str, folder: Path, *, key: str, hashed: Callable
     if is_ != sha256.lower():
         raise ValueError(f"{key}: the sha256 of {file} is {is_}, not the {sha256} that the recipe states: get the weights it means, "
                          "or state the sha256 of these if you trust them")  # fmt: skip
-    return Weights(found, file, is_)
+    return Weights(found, file, is_, "" if found.is_file() else _beside(found, hashed))
+
+
+def why(error: BaseException) -> str:
+    """What an error of somebody else's says, on one line."""
+    text = str(error).strip()
+    return (text.splitlines()[0] if text else type(error).__name__)[:200]
+
+
+def _beside(folder: Path, hashed: Callable[[Path], str]) -> str:
+    files = sorted(
+        p for p in folder.iterdir() if p.suffix in (".json", ".txt", ".model") and p.is_file()
+    )
+    return hashlib.sha256("".join(f"{p.name} {hashed(p)}" for p in files).encode()).hexdigest()
 
 
 def _local(place: str, folder: Path, key: str) -> Path:
@@ -72,5 +87,4 @@ def _from_hub(place: str, key: str) -> Path:
         wanted = ["open_clip_config.json", "*.safetensors", "*token*", "vocab*", "merges.txt"]
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise ValueError(f"{key}: {place} cannot be had ({why}); check the name and the connection, or name a file on this machine") from error  # fmt: skip
+        raise ValueError(f"{key}: {place} cannot be had ({why(error)}); check the name and the connection, or name a file on this machine") from error  # fmt: skip

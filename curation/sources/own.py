@@ -85,6 +85,10 @@ with cell as (
 select name, count(*) as n, min(value) as example from cell
 where value is not null and number(value) is null group by name order by name
 """
+UNKNOWN_TYPE_SQL = """
+select count(*) as n, min(said(fields, $at.image_type)) as example from record
+where said(fields, $at.image_type) is not null and not list_contains($types, lower(said(fields, $at.image_type)))
+"""
 _NUMBERS = ("decimalLatitude", "decimalLongitude", "coordinateUncertaintyInMeters")
 
 _TERMS = {
@@ -146,6 +150,12 @@ def own(
     for name, n, example in bad.rows():
         _log.warning("%s: %d cells of %s are no number (%r) and are taken as unknown",
                      path, n, name, example)  # fmt: skip
+    ((n_odd, odd),) = sql.query(
+        con, UNKNOWN_TYPE_SQL, {"at": at, "types": params["types"]}, record=table.input
+    ).rows()
+    if n_odd:
+        _log.warning("%s: %d cells of image_type are no kind we know (%r); kinds are %s",
+                     path, n_odd, odd, ", ".join(image_type.TYPES))  # fmt: skip
     return sql.query(con, SQL, params, record=table.input, blank=schema.SOURCE.empty())
 
 

@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 
 from catalog import schema, sql
 from catalog.artifact import MANIFEST
+from curation.image_type import TYPES
 
 HUB = "hf://datasets/"
+MACROS = "create or replace macro finite(value) as case when isfinite(value) then value end;"
 
 SQL = """
 select * from blank
@@ -35,13 +37,15 @@ select
   coalesce(verbatimScientificName, scientificName) as verbatimScientificName,
   coalesce(scientificName, canonicalName) as scientificName, scientificNameAuthorship,
   taxonID as taxonKey, case when taxonID is not null then regexp_replace(taxonomy, '^' || source || ':', '') end as checklistKey,
-  basisOfRecord, image_type, sex, lifeStage, eventDate, recordedBy, decimalLatitude, decimalLongitude,
+  basisOfRecord, case when list_contains($types, image_type) then image_type end as image_type, sex, lifeStage, eventDate, recordedBy, decimalLatitude, decimalLongitude,
   coordinateUncertaintyInMeters, countryCode, minimumElevationInMeters, minimumDepthInMeters,
   coalesce(dataGeneralizations, case when regexp_matches(geoprivacy, ':(coarsened|withheld)') then geoprivacy end)
     as dataGeneralizations, informationWithheld, dna_bin, dna_barcode,
   case when split in ('test', 'unseen') then split end as provider_split,
   license_verbatim, creator, rightsHolder, publisher, datasetKey, datasetName,
-  museum_nearest, museum_score, animal_score, face_score, sharpness, subject_contrast, clipped_share,
+  case when regexp_full_match(museum_nearest, '[A-Za-z][A-Za-z _-]{0,39}') then museum_nearest end as museum_nearest,
+  finite(museum_score) as museum_score, finite(animal_score) as animal_score, finite(face_score) as face_score,
+  finite(sharpness) as sharpness, finite(subject_contrast) as subject_contrast, finite(clipped_share) as clipped_share,
   uuid as published_uuid, case when $check_md5 then md5 end as published_md5,
   case when identifier is null then 'no_identifier'
        when contains(identifier, '[withheld]') then 'identifier_withheld' end as reject_reason
@@ -117,6 +121,7 @@ def published(
     if not is_ours and not is_original:
         raise ValueError(f"{paths[0]} is no published catalogue: it lacks "
                          f"{', '.join(n for n in _OURS if n not in columns)}")  # fmt: skip
+    con.execute(MACROS)
     work_dir.mkdir(parents=True, exist_ok=True)
     taken = work_dir / "taken.parquet"
     rows = con.read_parquet([str(path) for path in paths])
@@ -149,7 +154,12 @@ def published(
     except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
         raise ValueError(f"source {archive!r}: `where = {where!r}` is no condition over the catalogue: {error}; "
                          f"its columns are {', '.join(columns)}") from error  # fmt: skip
-    params = {"archive": archive, "table": paths[0].name, "check_md5": check_md5}
+    params = {
+        "archive": archive,
+        "table": paths[0].name,
+        "check_md5": check_md5,
+        "types": list(TYPES),
+    }
     blank = schema.SOURCE.empty()
     if is_ours:
         return sql.query(con, SQL, params, row_=taken, blank=blank)

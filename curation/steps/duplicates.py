@@ -15,6 +15,7 @@ from catalog.artifact import Artifact
 from curation import dedup, gallery
 from curation.engine import run_units
 from curation.images import confirm
+from curation.steps import tables
 from curation.steps.rendering import Rendering
 from curation.store import Packs
 from curation.workshop import Build, Made
@@ -41,10 +42,12 @@ from media m
 join "fetch" f on f.url = m.url and f.status = 'ok'
 join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop and p.error is null
 left join label n using (lineage)
-semi join eligible e on e.uuid = m.uuid
-where m.reject_reason is null and least(p.original_width, p.original_height) >= $min_side_px
+semi join good g on g.uuid = m.uuid
+where m.reject_reason is null
 order by m.uuid
 """
+
+GOOD_SQL = "select uuid from verdict where keep order by uuid"  # else a twin would go for one that goes itself
 
 PLACE_SQL = """
 with own as (
@@ -118,17 +121,23 @@ def look(unit: LookUnit) -> tuple[tuple[int, float], ...]:
 def dedup_(build: Build, made: Made) -> list[Artifact]:
     """Duplicates, groups and held-out neighbours; and a page to see them on."""
     how = build.recipe.dedup
-    params = {**dataclasses.asdict(how), "min_side_px": build.recipe.verdict.min_side_px,
+    params = {**dataclasses.asdict(how), "judging": tables.judging(build.recipe),
               "placeholder_urls": build.recipe.fetch.placeholder_urls,
               "min_score": confirm.MIN_SCORE}  # fmt: skip
-    given = ("media", "label", "eligible", "fetch", "phash")
+    given = ("media", "label", "fetch", "phash", "score")
     inputs = {name: made[name][0].paths[0] for name in given}
 
     def write(folder: Path) -> dict[str, Any]:
         work = build.scratch("dedup")
         picture = work / "picture.parquet"
-        rest = {"min_side_px": params["min_side_px"], "sources": list(schema.SOURCES)}
-        compared = sql.query(build.con, PICTURE_SQL, rest, **inputs)
+        good = work / "good.parquet"
+        tables.judged(build, {**inputs, "dedup": schema.DEDUP.empty()}).copy_to(
+            work / "judged.parquet"
+        )
+        sql.query(build.con, GOOD_SQL, verdict=work / "judged.parquet").copy_to(good)
+        compared = sql.query(
+            build.con, PICTURE_SQL, {"sources": list(schema.SOURCES)}, good=good, **inputs
+        )
         # reordered, the join on `crop` comes first, and every null crop meets every other
         dataclasses.replace(compared, as_written=True).copy_to(picture)
         held = pa.concat_tables([HELD.empty_table(), *(_held(a) for a in made["benchmark"])])
@@ -159,7 +168,7 @@ def dedup_(build: Build, made: Made) -> list[Artifact]:
         return counts
 
     reads = [a.address for name in (*given, "benchmark") for a in made[name]]
-    return [build.make("dedup", 4, params, reads, write)]
+    return [build.make("dedup", 5, params, reads, write)]
 
 
 def _held(benchmark: Artifact) -> pa.Table:

@@ -6,6 +6,7 @@ Scores lie in ledgers of the store by picture and scorer, so that a new recipe o
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
 import json
 import os
@@ -22,35 +23,35 @@ from catalog.artifact import Artifact
 from curation.engine import run_units, run_with
 from curation.images import camera_trap, embedding, faces, museum, scoring
 from curation.images.scoring import Content, Spec, Unit
-from curation.images.weights import weights
-from curation.steps.rendering import Rendering
+from curation.images.weights import HUB, weights
+from curation.steps.rendering import VERSION, Rendering
 from curation.store import Ledger
-from curation.workshop import Build, Made, file_sha256, sha256
+from curation.workshop import Build, Made, WouldRun, file_sha256, sha256
 
 CONTENT_SQL = """
 with shown as (
   select p.md5, p.crop, coalesce(m.image_type, 'unknown') as image_type, m.uuid, m.archive, m.eventDate,
-    coalesce(m.deploymentID, m.recordedBy) as deployment, m.eventID
+    m.deploymentID as deployment, m.eventID
   from media m semi join eligible e on e.uuid = m.uuid
   join "fetch" f on f.url = m.url and f.status = 'ok'
   join phash p on p.md5 = f.md5 and p.crop is not distinct from m.crop and p.error is null
   where m.reject_reason is null
 ),
 frame as (
-  select *, try_cast(eventDate as timestamp) as taken,
-    lag(try_cast(eventDate as timestamp)) over (partition by archive, deployment order by eventDate, uuid) as taken_before
+  select *, try_cast(split_part(eventDate, '/', 1) as timestamp) as taken,
+    lag(try_cast(split_part(eventDate, '/', 1) as timestamp)) over (partition by archive, deployment order by eventDate, uuid) as taken_before
   from shown semi join wanted w on w.image_type = shown.image_type and w.kind = 'background' where deployment is not null
 ),
 timed as (
-  select *, coalesce(eventID, (sum((taken_before is null or taken - taken_before > interval 60 seconds)::integer)
-      over (partition by archive, deployment order by eventDate, uuid))::varchar) as event,
+  select *, coalesce(eventID, case when taken is not null then (sum((taken_before is null or taken - taken_before > interval 60 seconds)::integer)
+      over (partition by archive, deployment order by eventDate, uuid))::varchar end) as event,
     (row_number() over (partition by archive, deployment order by eventDate, uuid) - 1) // $max_burst as part
   from frame
 ),
 deployed as (
   select archive, deployment, part, list(distinct struct_pack(md5 := md5, crop := crop, event := event)
       order by struct_pack(md5 := md5, crop := crop, event := event)) as frames
-  from timed group by archive, deployment, part having count(distinct event) > 1
+  from timed where event is not null group by archive, deployment, part having count(distinct event) > 1
 )
 select distinct w.kind, md5, crop, null::varchar as unit, null::varchar as event
 from shown join wanted w using (image_type) where w.kind <> 'background'
@@ -68,7 +69,9 @@ with missing as (
 whole as (select * from missing where unit is null
           union all select c.* from content c semi join missing m on c.unit = m.unit),
 place as (
-  select r.md5, r.crop, first(r order by r.pack, r."offset") as r from rendered r semi join packs using (pack)
+  select r.md5, r.crop, first(struct_pack(pack := r.pack, "offset" := r."offset", n_bytes := r.n_bytes, image_xxh3 := r.image_xxh3,
+    n_thumb_bytes := r.n_thumb_bytes, thumb_xxh3 := r.thumb_xxh3) order by r.pack, r."offset") as r
+  from rendered r semi join packs using (pack) semi join whole w on w.md5 = r.md5 and w.crop is not distinct from r.crop
   where r.pack is not null group by r.md5, r.crop
 )
 select w.md5, w.crop, r.pack as pack, r."offset" as "offset", r.n_bytes as n_bytes, r.image_xxh3 as image_xxh3,
@@ -100,25 +103,40 @@ def scorer(build: Build, _: Made) -> list[Artifact]:
     return [_opened(build, spec, digest) for spec, digest in _named(build)]
 
 
+_NEEDS = {"museum": ("torch", "open_clip"), "camera_trap": ("onnxruntime",), "faces": ("cv2",)}
+
+
+def _checked(build: Build, key: str, name: str, plain: str) -> None:
+    """ValueError where what a model runs in is not installed; a dry run fetches no weights."""
+    missing = [module for module in _NEEDS[key] if name != plain and importlib.util.find_spec(module) is None]  # fmt: skip
+    if missing:
+        raise ValueError(f"[{key}] {name!r} {embedding.EXTRA} ({', '.join(missing)} is not there)")
+    if build.dry_run and name.startswith(HUB):
+        raise WouldRun("scorer", why=f"the weights {name} are looked up on the Hub")
+
+
 def _named(build: Build) -> Iterator[tuple[Spec, list[str]]]:
     """What the recipe names, checked as far as that goes without opening it, and the sha256 of what it reads."""
     recipe, folder = build.recipe, build.recipe.folder
     hashed = functools.partial(file_sha256, build.root)
     if model := recipe.museum.model:
+        _checked(build, "museum", model, embedding.PIXELS)
         held = None if model == embedding.PIXELS else weights(model, recipe.museum.sha256, folder, key="museum", hashed=hashed)  # fmt: skip
-        name = museum.model_name(model, held.sha256 if held else "")
+        name = museum.model_name(model, held)
         support = [sha256(build.root, build.path(recipe.museum.support))] if recipe.museum.support else []  # fmt: skip
         yield Spec("museum", model, str(held.place) if held else "",
                    options=json.dumps({"model_name": name, "support": support})), support  # fmt: skip
     if (detector := recipe.camera_trap.detector) == camera_trap.BACKGROUND:
         yield Spec("background", detector), []
     elif detector:
+        _checked(build, "camera_trap", detector, camera_trap.BACKGROUND)
         held = weights(
             detector, recipe.camera_trap.sha256, folder, key="camera_trap", hashed=hashed
         )
         options = json.dumps({"classes": recipe.camera_trap.classes, "sha256": held.sha256})
         yield Spec("camera_trap", detector, str(held.file), options=options), [held.sha256]
     if detector := recipe.faces.detector:
+        _checked(build, "faces", detector, "")
         held = None if detector == faces.HAAR else weights(detector, recipe.faces.sha256, folder, key="faces", hashed=hashed)  # fmt: skip
         options = json.dumps({"sha256": held.sha256 if held else ""})
         yield Spec("faces", detector, str(held.file) if held else "", options=options), [held.sha256] if held else []  # fmt: skip
@@ -137,7 +155,13 @@ def _opened(build: Build, spec: Spec, reads: Sequence[str]) -> Artifact:
         return {"rows": 1}
 
     params = {"kind": spec.kind, "model": spec.model, "options": spec.options}
-    return build.make("scorer", scoring.VERSIONS[spec.kind], params, reads, write)
+    done = build.make("scorer", scoring.VERSIONS[spec.kind], params, reads, write)
+    if spec.kind == "museum":
+        known = museum.read(done.path("support.npz"), json.loads(spec.options)["model_name"])
+        classes = {*known.labels, *museum.WORDS}
+        if odd := sorted(set(build.recipe.verdict.drop_museum) - classes):
+            raise ValueError(f"verdict.drop_museum names {', '.join(odd)}; the support set's classes are {', '.join(sorted(set(known.labels)))}")  # fmt: skip
+    return done
 
 
 def _support(build: Build, spec: Spec) -> museum.Support:
@@ -157,7 +181,7 @@ def specs(build: Build, made: Made) -> tuple[Spec, ...]:
     limits, found = Rendering.of(build).limits, []
     for (spec, _), done in zip(_named(build), made["scorer"], strict=True):
         support = done.dir / "support.npz"
-        key = artifact.address("scored", 1, {"scorer": spec.identity, "pictures": list(vars(limits).values())}, [])[:12]  # fmt: skip
+        key = artifact.address("scored", 1, {"scorer": spec.identity, "pictures": [VERSION, *vars(limits).values()]}, [])[:12]  # fmt: skip
         ledger = str(build.root / "store" / f"scored-{spec.kind}-{key}")
         found.append(spec._replace(made=str(support) if support.exists() else "", ledger=ledger))
     return tuple(found)
@@ -210,6 +234,9 @@ def _score(build: Build, made: Made, found: Sequence[Spec], content: Path, score
     with build.progress("score", n_todo) as bar:
         for n in _run(build, tuple(found), units, n_workers, n_threads):
             bar.step(True, n)
+    left = sql.query(build.con, TODO_SQL, content=content, scored=_scored(found, work), rendered=rendering.ledger.input(),
+                     packs=rendering.packs.names()).copy_to(todo)  # fmt: skip
+    assert not left, f"{left} of {n_todo} pictures have not been scored"
     for spec in found:
         Ledger(Path(spec.ledger), scoring.SCORED).gather(build.con)
     shutil.rmtree(build.root / "tmp" / "gpu", ignore_errors=True)
@@ -223,8 +250,15 @@ def _run(
     if build.engine == "slurm" or not has_model:
         return run_units(scoring.score_unit, units, engine=build.engine, workers=n_workers, root=build.root)  # fmt: skip
     opening = scoring.Opening(found, n_threads, str(build.root / "tmp" / "gpu"))
-    n_gpus = 1.0 if embedding.devices() else 0.0
-    return run_with(opening, scoring.score_with, units, engine=build.engine, workers=n_workers, n_gpus=n_gpus)  # fmt: skip
+    n_gpus = (
+        1.0
+        if any(map(scoring.uses_torch, found)) and (build.engine == "ray" or embedding.devices())
+        else 0.0
+    )
+    workers = build.workers if build.engine == "ray" else n_workers  # Ray counts its own nodes
+    return run_with(
+        opening, scoring.score_with, units, engine=build.engine, workers=workers, n_gpus=n_gpus
+    )
 
 
 def _shares(build: Build, found: Sequence[Spec]) -> tuple[int, int]:
@@ -234,7 +268,8 @@ def _shares(build: Build, found: Sequence[Spec]) -> tuple[int, int]:
     n_bytes = sum(p.stat().st_size for h in heavy for p in ([h] if h.is_file() else h.glob("*.safetensors")))  # fmt: skip
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     most = max(1, int(memory / 4 // (2 * n_bytes))) if n_bytes else n_cores
-    n_workers = min(n_cores, len(embedding.devices()) or most) if heavy else n_cores
+    n_gpus = len(embedding.devices()) if any(map(scoring.uses_torch, found)) else 0
+    n_workers = min(n_cores, n_gpus or most)
     return n_workers, max(1, n_cores // n_workers)
 
 

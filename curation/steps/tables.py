@@ -241,7 +241,7 @@ def eligible(build: Build, made: Made) -> list[Artifact]:
         judged(build, {name: made[name][0].paths[0] for name in names} | empty).copy_to(first)
         return sql.query(build.con, verdict.ELIGIBLE_SQL, verdict=first)
 
-    params = {k: v for k, v in _judging(build.recipe).items() if k not in _OF_PIXELS}
+    params = {k: v for k, v in judging(build.recipe).items() if k not in _OF_PIXELS}
     reads = [made[name][0] for name in names]
     return [build.make_table(schema.ELIGIBLE, 2, params, reads, query)]
 
@@ -258,12 +258,12 @@ def verdict_(build: Build, made: Made) -> list[Artifact]:
         return counts
 
     reads = [made[name][0].address for name in JUDGED]
-    done = build.make("verdict", 4, _judging(build.recipe), reads, write)
+    done = build.make("verdict", 4, judging(build.recipe), reads, write)
     assert done.counts["rows"] == made["media"][0].counts["rows"], "a media row has no verdict"
     return [done]
 
 
-def _judging(recipe: Recipe) -> dict[str, Any]:
+def judging(recipe: Recipe) -> dict[str, Any]:
     """What the verdict goes by; that of a private set is another."""
     return dataclasses.asdict(recipe.verdict) | ({"private": True} if recipe.is_private else {})
 

@@ -134,6 +134,8 @@ with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     contents, spec = bench._packed(folder, int(sys.argv[1])), bench._clip(folder)
     scorers = scoring.Opening((spec,), 1, str(folder / "gpu"))()
+    scoring.score_with(scorers, scoring.Unit(contents[:64], (spec,), str(folder / "packs"), 1, str(folder / "gpu")))
+    Path("/proc/self/clear_refs").write_text("5")   # from here on: what work takes, not what opening took
     for i in range(0, len(contents), 64):
         scoring.score_with(scorers, scoring.Unit(contents[i:i + 64], (spec,), str(folder / "packs"), 1, str(folder / "gpu")))
     print(peak_mb())

@@ -72,7 +72,7 @@ def test_a_build_that_is_not_there_cannot_be_asked(world, capsys):
     made(world, more="", only="media")
     capsys.readouterr()
     assert build.main([str(world / "r.toml"), "--root", str(world / "root"), "--what-if", "verdict.min_sharpness=0.3"]) == 2  # fmt: skip
-    assert "asks a finished build, and stage label of this recipe has not run; build it first" in capsys.readouterr().err  # fmt: skip
+    assert "has none of 'mine'; build it first" in capsys.readouterr().err  # fmt: skip
 
 
 def test_the_review_page_shows_both_sides_of_a_threshold_and_why(world):

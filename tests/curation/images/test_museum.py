@@ -108,7 +108,7 @@ def test_the_command_writes_the_set_and_prints_how_well_it_tells(tmp_path, capsy
     assert "left out, for it cannot be decoded: text/broken.jpg" in out
     assert "16 pictures of 2 classes, 2 centroids" in out and "recall  precision" in out
     assert "verdict.min_museum_score   decided   right of those decided" in out
-    known = museum.read(made, museum.model_name("pixels", ""))
+    known = museum.read(made, museum.model_name("pixels", None))
     said, _ = museum.museum(embedding.opened("pixels", None).encode(
         [embedding.opened("pixels", None).see(draw.museum_label(900))]), known)  # fmt: skip
     assert said == ["text"]
