@@ -34,6 +34,7 @@ LOOKS = draw.looks(ALL_SPECIES, seed=2)
 
 
 def made(world, more=ALL, verdict="", **options):
+    options = {"engine": "serial", **options}  # so few pictures are not worth new processes
     path = world / "r.toml"
     path.write_text(RECIPE.format(more=more, verdict=verdict))
     return build.build(recipe.read(str(path)), world / "root", **options)

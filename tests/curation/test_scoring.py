@@ -1,5 +1,6 @@
 """Scoring inside a build: every picture decoded once, models checked before any work, scores kept, thresholds changed."""
 
+import csv
 import hashlib
 import json
 import os
@@ -12,11 +13,12 @@ import pytest
 from safetensors.torch import save_file
 
 from catalog import pixels
+from curation import build, recipe
 from curation.images import scoring
 from curation.sample import draw
 from tests.curation.images.test_camera_trap import model as detector
 from tests.hub import Hub
-from tests.scored import ALL, catalog, made
+from tests.scored import ALL, RECIPE, catalog, made
 
 
 def test_every_picture_is_decoded_once_however_many_scorers_look_at_it(world, monkeypatch):
@@ -112,7 +114,7 @@ def test_a_model_that_gives_no_numbers_is_a_reason_and_no_score(world):
     support = known["scorer"][0].dir / "support.npz"
     broken["visual.proj"] = torch.full_like(broken["visual.proj"], float("nan"))
     save_file(broken, path)
-    spec = scoring.Spec("museum", "clip", str(world / "clip"), str(support), json.dumps({"model_name": sha}))  # fmt: skip
+    spec = scoring.Spec("museum", "clip", str(world / "clip"), str(support), known["scorer"][0].manifest["params"]["options"])  # fmt: skip
     assert scoring.opened(spec, 0)([draw.museum_label(1)]) == [{"error": "not_finite"}]
 
 
@@ -175,3 +177,91 @@ def test_weights_come_from_the_hub_and_only_those_with_the_hash_that_was_stated(
         assert "not the 00 that the recipe states" in got("hf://org/clip", "00").stderr
         assert "cannot be had" in got("hf://org/nothing", sha).stderr
         assert "cannot be had" in got("hf://org/clip/other.onnx", sha).stderr
+
+
+def _frames_of(world, **change):
+    """Rewrites the table's camera-trap rows."""
+    rows = list(csv.DictReader((world / "t.csv").open()))
+    for number, row in enumerate(row for row in rows if row["deploymentID"]):
+        row.update({k: v(number) for k, v in change.items()})
+    with (world / "t.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [*rows[0], *(k for k in change if k not in rows[0])])
+        writer.writeheader()
+        writer.writerows(rows)
+    return catalog(made(world, more='[camera_trap]\ndetector = "background"\n'))
+
+
+@pytest.mark.parametrize(
+    ("when", "is_judged"),
+    [
+        (lambda n: f"2024-05-01T10:{10 * (n // 2):02d}:0{n % 2}", True), (lambda n: f"2024-05-01T10:{10 * (n // 2):02d}:00/2024-05-02", True),
+        (lambda n: f"2024-05-01T10:00:0{n}", False), (lambda n: f"2024:05:01 10:00:0{n}", False), (lambda n: "", False), (lambda n: "2024-05-01", False),
+    ],
+)  # fmt: skip
+def test_frames_without_an_event_are_told_apart_by_their_times_and_not_at_all_without(world, when, is_judged):  # fmt: skip
+    rows = _frames_of(world, eventID=lambda n: "", eventDate=when)
+    scores = [rows[name]["animal_score"] for name in rows if name[0] == "c"]
+    assert [score is not None for score in scores] == [is_judged] * 8
+
+
+def test_a_camera_known_only_by_its_owner_is_no_deployment(world):
+    rows = _frames_of(world, deploymentID=lambda n: "", recordedBy=lambda n: "Ann")
+    assert {rows[name]["animal_score"] for name in rows} == {None}
+
+
+def test_another_configuration_of_the_same_weights_is_another_model(world):
+    sha = tiny_clip(world / "clip")
+    more = MUSEUM.format(model="clip", sha=sha, support="support")
+    first = made(world, more=more)
+    config = json.loads((world / "clip/open_clip_config.json").read_text())
+    config["preprocess_cfg"]["mean"] = [0.0, 0.0, 0.0]
+    (world / "clip/open_clip_config.json").write_text(json.dumps(config))
+    second = made(world, more=more)
+    scores = [{r["md5"]: r["museum_score"] for r in pq.read_table(m["score"][0].paths[0]).to_pylist()} for m in (first, second)]  # fmt: skip
+    assert scores[0].keys() == scores[1].keys() and scores[0] != scores[1]
+
+
+def test_a_twin_of_a_picture_that_goes_stays(world):
+    """Of two renditions the larger is kept in place of the smaller, unless a score sends it away."""
+    face = next(draw.face(k) for k in range(40) if scoring.opened(scoring.Spec("faces", "haar", options='{"sha256": ""}'), 0)([draw.face(k)])[0]["face_score"] > 0.6)  # fmt: skip
+    rows = list(csv.DictReader((world / "t.csv").open()))[:1]
+    for name, size in (("large", (960, 720)), ("small", (240, 180))):
+        face.resize(size).save(world / f"{name}.jpg", quality=95)
+        rows.append({**rows[0], "identifier": f"{name}.jpg", "basisOfRecord": "HUMAN_OBSERVATION" if name == "large" else "PRESERVED_SPECIMEN"})  # fmt: skip
+    with (world / "t.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    path = world / "r.toml"
+    text = RECIPE.format(more='[faces]\ndetector = "haar"\n', verdict="").replace(
+        "[dedup]\nclasses = []\n", ""
+    )
+    path.write_text(text)
+    done = build.build(recipe.read(str(path)), world / "root", engine="serial")
+    found = catalog(done)
+    assert found["small"]["keep"] and not found["large"]["keep"]
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict", "why"),
+    [
+        (
+            ALL,
+            'drop_museum = ["label"]',
+            r"drop_museum names label; the support set's classes are specimen, text",
+        ),
+        ("", "max_face_score = 0.0", "max_face_score is 0.0; it must be from 0.2 to 1.0"),
+    ],
+)
+def test_a_verdict_on_what_cannot_be_is_refused(world, more, verdict, why):
+    with pytest.raises(ValueError, match=why):
+        made(world, more=more, verdict=verdict)
+
+
+def test_names_alone_need_no_model(world):
+    made(world, more='[camera_trap]\ndetector = "nowhere.onnx"\nsha256 = "00"\n', only="media")
+
+
+def test_support_is_not_written_into_the_package(capsys):
+    assert build.main(["--support", "anything"]) == 2
+    assert "--support writes beside a recipe of yours: python -m curation.build my_taxa.toml" in capsys.readouterr().err  # fmt: skip

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import build, recipe, review
-from tests.scored import made
+from tests.scored import RECIPE, made
 
 
 def _asked(world, capsys, key, value):
@@ -55,6 +55,21 @@ def test_what_was_never_asked_for_is_told_apart(world, capsys):
     assert (
         "12 would be left out as not_fetched, not type_specimen (nobody has asked for them" in out
     )
+
+
+def test_a_picture_that_is_still_to_be_asked_for_again_does_not_hinder_the_question(world, capsys):
+    with (world / "t.csv").open("a") as stream:
+        stream.write("http://127.0.0.1:9/gone.jpg,Aus bus,Animalia,HUMAN_OBSERVATION,,\n")
+    path = world / "r.toml"
+    path.write_text(
+        RECIPE.format(more="", verdict="")
+        + '[fetch]\nprivate_hosts = ["127.0.0.1:9"]\ntries = 1\nsilent_s = 0.2\n'
+    )
+    done = build.build(recipe.read(str(path)), world / "root", engine="serial")
+    assert "transient" in pq.read_table(done["fetch"][0].paths[0])["status"].to_pylist()
+    capsys.readouterr()
+    status, out = _asked(world, capsys, "verdict.min_side_px", "400")
+    assert status == 0 and "too_small" in out
 
 
 @pytest.mark.parametrize(
@@ -126,6 +141,6 @@ def test_the_card_of_a_scored_build_names_the_models_and_what_they_did(world):
 
 def test_a_field_of_another_section_builds_beside(world):
     made(world, more="")
-    assert build.main([str(world / "r.toml"), "--root", str(world / "root"), "--what-if", "pixels.quality=70"]) == 0  # fmt: skip
+    assert build.main([str(world / "r.toml"), "--root", str(world / "root"), "--what-if", "pixels.quality=70", "--engine", "serial"]) == 0  # fmt: skip
     assert (world / "root" / "datasets" / "mine-what-if").is_dir()
     assert recipe.read(str(world / "r.toml")).pixels.quality == 90

@@ -1,6 +1,7 @@
 """Detectors of animals: whatever form their ONNX file has, what they find is the same; and the baseline without weights."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -167,3 +168,15 @@ def test_a_real_burst_is_one_event_though_a_heron_stands_still_in_most_of_it(rea
     assert camera_trap.differences(frames, ["one"] * len(frames)) == [None] * 10
     apart = camera_trap.differences(frames, list(range(10)))
     assert max(apart[0], apart[-1]) > 0.9 and min(apart) < 0.3, "compared within the burst it would be lost"  # fmt: skip
+
+
+def test_a_model_that_names_another_file_is_refused_for_nobody_has_hashed_that(tmp_path):
+    made = onnx.load_from_string(model(ROWS, "v5"))
+    onnx.save_model(made, tmp_path / "d.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)  # fmt: skip
+    with pytest.raises(ValueError, match="keeps weights in other files; export it as one file"):
+        OnnxDetector((tmp_path / "d.onnx").read_bytes(), "camera_trap")
+
+
+def test_an_export_for_eight_pictures_at_a_time_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="export the detector to ONNX as one file, for one picture at a time"):  # fmt: skip
+        OnnxDetector(model(ROWS, "v5", shape=(8, 3, SIDE, SIDE)), "camera_trap")
