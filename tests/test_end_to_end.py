@@ -241,7 +241,7 @@ def test_what_if_leaves_the_dataset_alone_and_a_dry_run_touches_nothing(built):
     assert _run("--root", root, "--what-if", "pixels.quality=70").returncode == 0
     assert manifest.read_bytes() == before
     assert (root / "datasets" / "sample-what-if" / "manifest.json").read_bytes() != before
-    out = _run("--root", root, "--dry-run", "--what-if", "verdict.allow_nc=true")
+    out = _run("--root", root, "--dry-run", "--what-if", "pixels.quality=70")
     assert "dry run: nothing was done" in out.stdout and manifest.read_bytes() == before
 
 
