@@ -97,6 +97,9 @@ export async function reveal(path, ready) {
     await open(item);
     list = item.querySelector(":scope > ul");
   }
-  last?.setAttribute("aria-current", "true");
-  last?.firstChild.scrollIntoView({ block: "nearest" });
+  if (!last) return;
+  last.setAttribute("aria-current", "true");
+  // by hand: scrollIntoView would also move the point from which the Tab key goes on
+  const box = $("tree").parentNode, frame = box.getBoundingClientRect(), row = last.firstChild.getBoundingClientRect();
+  box.scrollTop += Math.min(0, row.top - frame.top) + Math.max(0, row.bottom - frame.bottom);
 }
