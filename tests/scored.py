@@ -7,21 +7,8 @@ import pyarrow.parquet as pq
 from curation import build, recipe
 from curation.sample import draw
 from curation.sample.naming import ALL_SPECIES
+from tests.own_table import RECIPE
 
-RECIPE = """name = "mine"
-[[source]]
-kind = "own"
-name = "o"
-path = "t.csv"
-licence = "CC0"
-[verdict]
-min_rank = "any"
-min_side_px = 20
-{verdict}
-[dedup]
-classes = []
-{more}
-"""
 ALL = """[museum]
 model = "pixels"
 support = "support"
@@ -36,7 +23,7 @@ LOOKS = draw.looks(ALL_SPECIES, seed=2)
 def made(world, more=ALL, verdict="", **options):
     options = {"engine": "serial", **options}  # so few pictures are not worth new processes
     path = world / "r.toml"
-    path.write_text(RECIPE.format(more=more, verdict=verdict))
+    path.write_text(f"{RECIPE}{verdict}\n[dedup]\nclasses = []\n{more}")
     return build.build(recipe.read(str(path)), world / "root", **options)
 
 

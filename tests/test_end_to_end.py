@@ -18,6 +18,7 @@ from PIL import Image
 from catalog import reasons, schema, sql
 from catalog.load import load
 from curation import build, recipe, sample
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,7 +32,7 @@ def built(tmp_path_factory):
 
 def _run(*args, **more):
     return subprocess.run([sys.executable, "-m", "curation.build", *map(str, args)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=300, **more)  # fmt: skip
+                          capture_output=True, text=True, timeout=PATIENCE_S, **more)  # fmt: skip
 
 
 def _digests(root):
@@ -159,7 +160,7 @@ def test_another_day_folder_port_and_process_give_the_same_bytes(built, tmp_path
     root, _ = built
     out = subprocess.run(
         [sys.executable, "-c", ANOTHER_DAY, "--root", str(tmp_path / "other"), "--engine", "serial"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300)  # fmt: skip
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)  # fmt: skip
     assert out.returncode == 0, out.stderr
     day = json.loads((tmp_path / "other/log/build.jsonl").read_text().splitlines()[-1])["time"][:10]
     assert day > time.strftime("%Y-%m-%d"), "the clock of that build was another"

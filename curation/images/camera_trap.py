@@ -29,11 +29,8 @@ BACKGROUND = "background"
 VERSION = 1
 MIN_SCORE, MAX_OVERLAP, DEFAULT_SIDE_PX = 0.05, 0.45, 640
 MEGADETECTOR = ("animal", "person", "vehicle")
-FRAME_WIDTH_PX, SWAY_PX, STRIP = (
-    160,
-    2,
-    0.07,
-)  # frames as compared; what a camera moves; bars with date and heat
+FRAME_WIDTH_PX, SWAY_PX = 160, 2  # frames as compared; what a camera moves
+STRIP = 0.07  # of the height: bars with date and heat
 HALF_GREY = 12.0  # grey levels of change at which the score is one half
 _EXTERNAL = b"\x0a\x08location"  # the key of ONNX's external data, as protobuf writes it
 MAX_BURST = 60  # frames compared with each other
@@ -123,15 +120,14 @@ class OnnxDetector:
         table = next((o[0] for o in outputs if o.ndim == 3 and o.shape[0] == 1), None)
         if table is not None:
             tall, wide = table.shape
-            if (
-                wide == 6 and tall <= 1000
-            ):  # box, score, class: the end of YOLOv10 and of exports with suppression
+            # box, score, class: the end of YOLOv10 and of exports with suppression
+            if wide == 6 and tall <= 1000:
                 return np.asarray(table[table[:, 5].round() == at][:, :5])
-            if wide == 5 + n:  # YOLOv5: middle, size, objectness, classes
+            # YOLOv5: middle, size, objectness, classes
+            if wide == 5 + n:
                 return np.column_stack([_corners(table[:, :4]), table[:, 4] * table[:, 5 + at]])
-            if (
-                tall == 4 + n and wide > tall
-            ):  # YOLOv8 and later: the same without objectness, lying
+            # YOLOv8 and later: the same without objectness, lying
+            if tall == 4 + n and wide > tall:
                 return np.column_stack([_corners(table[:4].T), table[4 + at]])
         told = "; ".join(f"{o.name} {tuple(v.shape)}" for o, v in zip(self._session.get_outputs(), outputs, strict=True))  # fmt: skip
         raise ValueError(

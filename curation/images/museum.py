@@ -142,9 +142,8 @@ def in_words(encoder: Encoder, model: str) -> Support:
 
 def museum(vectors: NDArray[np.float32], known: Support) -> tuple[list[str], NDArray[np.float32]]:
     """Nearest class of vectors (n, D), and the margin (cosine, 0 to 2) by which it is nearer than the next."""
-    exact = (
-        vectors.astype(np.float64) - known.mean
-    ) @ known.whiten  # float32 products differ with the rows beside
+    centred = vectors.astype(np.float64) - known.mean
+    exact = centred @ known.whiten  # float32 products would differ with the rows beside
     exact /= np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)
     cosines = exact @ known.centroids.T
     names = sorted(set(known.labels))

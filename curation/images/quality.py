@@ -19,10 +19,8 @@ from PIL import Image
 from scipy import ndimage
 
 VERSION = 1
-SIDE_PX, REACH_PX = (
-    144,
-    41,
-)  # the square that is searched for a subject, and what counts as around it
+SIDE_PX = 144  # of the square that is searched for a subject
+REACH_PX = 41  # what counts as around it
 SHARP_SIDE_PX, TILE_PX = 720, 16
 MIN_CONTRAST = 30.0  # grey levels: below it nothing counts as standing out
 BLACK, WHITE = 4, 251  # grey levels at which light is lost
@@ -47,7 +45,7 @@ def quality(image: Image.Image) -> Quality:
 
 
 def sharpness(image: Image.Image) -> float:
-    """Mean Laplacian over contrast where contrast is highest: about 1 for a sharp edge, 0.3 and less for a blurred one.
+    """Mean Laplacian over contrast where contrast is highest: about 1 for a step, less the wider the edge.
 
     0 where there is nothing with an edge.
     """

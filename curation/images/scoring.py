@@ -30,7 +30,6 @@ from curation.images import camera_trap, embedding, faces, museum, quality
 from curation.store import Ledger, Packs
 
 BATCH, SIDE_PX = 32, 1280
-KINDS = ("museum", "camera_trap", "background", "faces", "quality")
 VERSIONS = {"museum": 1, "camera_trap": camera_trap.VERSION, "background": camera_trap.VERSION, "faces": faces.VERSION,
             "quality": quality.VERSION}  # fmt: skip
 SCORED = pa.schema(
@@ -193,16 +192,11 @@ def opened(spec: Spec, n_threads: int, device: str = "") -> Scorer:
         assert place is not None
         key = f"camera_trap.detector = {spec.model!r}"
         data = _read(place, options["sha256"])
-        return functools.partial(
-            _animals,
-            camera_trap.OnnxDetector(
-                data, key, options["classes"], n_threads=n_threads, device=device
-            ),
-        )
+        detector = camera_trap.OnnxDetector(data, key, options["classes"], n_threads=n_threads, device=device)  # fmt: skip
+        return functools.partial(_animals, detector)
     if spec.kind == "faces":
-        return functools.partial(
-            _faces, faces.opened(spec.model, _read(place, options["sha256"]) if place else b"")
-        )
+        data = _read(place, options["sha256"]) if place else b""
+        return functools.partial(_faces, faces.opened(spec.model, data))
     assert spec.kind == "quality", spec.kind
     return lambda images: [quality.quality(image)._asdict() for image in images]
 
@@ -217,9 +211,10 @@ def _read(file: Path, sha256: str) -> bytes:
 
 def _museum(encoder: embedding.Encoder, known: museum.Support, images: Sequence[Image.Image]) -> list[Row]:  # fmt: skip
     seen = [encoder.see(image) for image in images]
-    vectors = encoder.encode(seen + [seen[-1]] * (BATCH - len(seen)))[
-        : len(seen)
-    ]  # whatever the batch, the same numbers
+    full = seen + [seen[-1]] * (
+        BATCH - len(seen)
+    )  # a full batch, so that a picture's numbers are always the same
+    vectors = encoder.encode(full)[: len(seen)]
     good = np.asarray(np.isfinite(vectors).all(axis=1))
     labels, margins = museum.museum(np.where(good[:, None], vectors, 0), known)
     return [

@@ -16,6 +16,7 @@ import pytest
 from curation import build, engine, engine_slurm, recipe, wire
 from curation.images import render
 from curation.shard import Unit
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 needs_ray = pytest.mark.skipif(
@@ -212,7 +213,7 @@ def ranks(root, world, killed=None):
         while not list(folder.glob("*/*/*.unit.json")) and running[0].poll() is None:
             time.sleep(0.02)
         os.killpg(running[killed].pid, signal.SIGKILL)
-    out = [process.communicate(timeout=200)[0] for process in running]
+    out = [process.communicate(timeout=PATIENCE_S)[0] for process in running]
     assert running[0].returncode == 0, out[0]
     return out
 
@@ -261,6 +262,6 @@ def test_a_job_that_is_requeued_under_its_number_heeds_nothing_of_the_run_before
 @needs_ray
 def test_ray_makes_the_same_bytes(serial_build, tmp_path):
     out = subprocess.run([sys.executable, "-m", "curation.build", "--root", str(tmp_path / "r"), "--engine", "ray",
-                          "--workers", "2"], cwd=ROOT, capture_output=True, text=True, timeout=300)  # fmt: skip
+                          "--workers", "2"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)  # fmt: skip
     assert out.returncode == 0, out.stderr[-3000:]
     assert digests(tmp_path / "r") == serial_build

@@ -14,6 +14,7 @@ import pytest
 from catalog import artifact
 from curation import build, publish, recipe
 from tests.hub import TOKEN, Hub
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 REPO = "org/tree"
@@ -47,7 +48,7 @@ def client(hub, *args, xet=False, token=TOKEN, start=False):
                                stderr=subprocess.PIPE)  # fmt: skip
     if start:
         return running
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=PATIENCE_S)
     return running.returncode, out, err
 
 

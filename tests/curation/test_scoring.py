@@ -18,7 +18,8 @@ from curation.images import scoring
 from curation.sample import draw
 from tests.curation.images.test_camera_trap import model as detector
 from tests.hub import Hub
-from tests.scored import ALL, RECIPE, catalog, made
+from tests.own_table import RECIPE
+from tests.scored import ALL, catalog, made
 
 
 def test_every_picture_is_decoded_once_however_many_scorers_look_at_it(world, monkeypatch):
@@ -233,10 +234,7 @@ def test_a_twin_of_a_picture_that_goes_stays(world):
         writer.writeheader()
         writer.writerows(rows)
     path = world / "r.toml"
-    text = RECIPE.format(more='[faces]\ndetector = "haar"\n', verdict="").replace(
-        "[dedup]\nclasses = []\n", ""
-    )
-    path.write_text(text)
+    path.write_text(RECIPE + '[faces]\ndetector = "haar"\n')
     done = build.build(recipe.read(str(path)), world / "root", engine="serial")
     found = catalog(done)
     assert found["small"]["keep"] and not found["large"]["keep"]

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import build, recipe, review
-from tests.scored import RECIPE, made
+from tests.own_table import RECIPE
+from tests.scored import made
 
 
 def _asked(world, capsys, key, value):
@@ -62,7 +63,7 @@ def test_a_picture_that_is_still_to_be_asked_for_again_does_not_hinder_the_quest
         stream.write("http://127.0.0.1:9/gone.jpg,Aus bus,Animalia,HUMAN_OBSERVATION,,\n")
     path = world / "r.toml"
     path.write_text(
-        RECIPE.format(more="", verdict="")
+        f"{RECIPE}[dedup]\nclasses = []\n"
         + '[fetch]\nprivate_hosts = ["127.0.0.1:9"]\ntries = 1\nsilent_s = 0.2\n'
     )
     done = build.build(recipe.read(str(path)), world / "root", engine="serial")

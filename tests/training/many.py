@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 CALL = """
 import importlib.util, json, sys
@@ -56,6 +58,6 @@ def run_in(n: int, function: Callable[..., Any], *args: Any) -> list[Any]:
             for env in ranks(n)
         ]  # fmt: skip
         for one in running:
-            _, err = one.communicate(timeout=240)
+            _, err = one.communicate(timeout=PATIENCE_S)
             assert one.returncode == 0, err[-3000:]
         return [torch.load(Path(place, str(i)), weights_only=True) for i in range(n)]

@@ -4,6 +4,7 @@ import subprocess
 
 import torch
 
+from tests.patience import PATIENCE_S
 from tests.trainer import ROOT, command
 from tests.training.conftest import FAST, lines
 from training import checkpoint
@@ -22,7 +23,7 @@ def same(one, two):
 def finished(out, sample, *more, env=None):
     """The numbers of a run in a process of its own: only such ones are alike to the last bit."""
     running = start(out, sample, *more, env=env)
-    _, err = running.communicate(timeout=240)
+    _, err = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0, err[-3000:]
     return lines(out)
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +30,7 @@ def test_the_readmes_block_trains_exports_and_names_held_out_pictures(tmp_path):
     ]
     for command in [*commands, [sys.executable, "-c", code]]:
         done = subprocess.run(
-            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert done.returncode == 0, done.stderr[-3000:]
     said = re.match(
@@ -41,7 +43,7 @@ def test_the_readmes_block_trains_exports_and_names_held_out_pictures(tmp_path):
     args = [
         "tiny-vit:random" if word == "ViT-B-32:random" else word for word in line[1:]
     ]  # minutes, for a CPU
-    done = subprocess.run([sys.executable, *args], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500)  # fmt: skip
+    done = subprocess.run([sys.executable, *args], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE_S)  # fmt: skip
     assert done.returncode == 0 and "report: treeoflife-data/eval/report.html" in done.stdout, done.stderr[-3000:]  # fmt: skip
     told = {(one["model"], one["task"], one["track"]): one for one in json.loads((tmp_path / "treeoflife-data/eval/metrics.json").read_text())}  # fmt: skip
     ours = told["treeoflife-data/runs/sample", "zero-shot", "fixed"]

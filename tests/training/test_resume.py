@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from tests.patience import PATIENCE_S
 from tests.trainer import sets
 from tests.training.conftest import lines
 from tests.training.many import ranks
@@ -28,7 +29,7 @@ def test_a_stopped_run_goes_on_bit_by_bit(tmp_path, sample, n, more):
     def run(*again):
         running = [start(tmp_path / "run", sample, *how, *again, env=env) for env in ranks(n)]
         for process in running:
-            _, err = process.communicate(timeout=240)
+            _, err = process.communicate(timeout=PATIENCE_S)
             assert process.returncode == 0, err[-3000:]
         found = checkpoint.newest(tmp_path / "run" / "checkpoints")
         return (
@@ -54,7 +55,7 @@ def test_kill_9_at_any_moment_and_the_run_resumes_to_the_same_losses(tmp_path, s
     whole = finished(tmp_path / "whole", sample, *STEPS)
     out = tmp_path / "killed"
     running = start(out, sample, *STEPS)
-    until = time.monotonic() + 90
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and running.poll() is None:
         writing = list((out / "checkpoints").glob(".tmp-*"))
         if (
@@ -79,7 +80,7 @@ def test_sigterm_saves_and_ends_cleanly(tmp_path, sample, trained):
     while running.poll() is None and len(lines_of(out)) < 3:
         time.sleep(0.02)
     running.send_signal(signal.SIGTERM)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0 and "--resume goes on" in err
     found = checkpoint.newest(out / "checkpoints")
     assert found is not None and found.step == len(lines(out)) < 400

@@ -13,6 +13,7 @@ import torch
 from curation import build, recipe
 from tests.drawings import photo
 from tests.hub import Hub
+from tests.patience import PATIENCE_S
 from tests.trainer import ROOT, sets
 from tests.training.conftest import lines
 from tests.training.many import ranks
@@ -113,7 +114,7 @@ def test_many_ranks_train_as_one(trained, tmp_path, sample, n, more):
         for env in ranks(n)
     ]
     for process in running:
-        _, err = process.communicate(timeout=240)
+        _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, err[-3000:]
     many = lines(out)
     assert len(many) == len(one) == 4
@@ -215,7 +216,7 @@ def test_a_dataset_on_the_hub_is_streamed_as_it_is(tmp_path, sample):
                               env=hub.env(False), capture_output=True, text=True)  # fmt: skip
         assert made.returncode == 0, made.stderr
         running = start(tmp_path / "far", "org/tree", *sets(optimizer__steps=3), env=hub.env(False))
-        _, err = running.communicate(timeout=120)
+        _, err = running.communicate(timeout=PATIENCE_S)
         assert running.returncode == 0, err
     assert same(lines(tmp_path / "far"), local)
     kept = checkpoint.newest(tmp_path / "far" / "checkpoints").state
