@@ -211,9 +211,8 @@ def _read(file: Path, sha256: str) -> bytes:
 
 def _museum(encoder: embedding.Encoder, known: museum.Support, images: Sequence[Image.Image]) -> list[Row]:  # fmt: skip
     seen = [encoder.see(image) for image in images]
-    full = seen + [seen[-1]] * (
-        BATCH - len(seen)
-    )  # a full batch, so that a picture's numbers are always the same
+    # always a full batch, so that a picture's numbers do not depend on how many are with it
+    full = seen + [seen[-1]] * (BATCH - len(seen))
     vectors = encoder.encode(full)[: len(seen)]
     good = np.asarray(np.isfinite(vectors).all(axis=1))
     labels, margins = museum.museum(np.where(good[:, None], vectors, 0), known)

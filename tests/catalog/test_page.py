@@ -115,6 +115,22 @@ def test_search_finds_by_synonym_common_and_scientific_name_and_is_heard(page, b
     ).last.inner_text().startswith(found)
 
 
+@pytest.mark.parametrize("genus", ["Chelonia", "Macrolepiota"])
+def test_the_taxon_of_an_address_is_scrolled_to_in_the_tree(page, base, genus):
+    page.set_viewport_size({"width": 1280, "height": 320})
+    goes(page, base)
+    page.fill("#search", genus)
+    page.locator("#found [role=option]").first.click()
+    page.wait_for_selector("#tree [aria-current=true]")
+    goes(page, page.url)
+    until(page, f"document.querySelector('#tree [aria-current] .name')?.innerText.startsWith('{genus}')")  # fmt: skip
+    seen = """(() => { const frame = document.querySelector('.tree').getBoundingClientRect();
+        const row = document.querySelector('#tree [aria-current]').firstChild.getBoundingClientRect();
+        return row.top >= frame.top - 1 && row.bottom <= frame.bottom + 1; })()"""
+    until(page, seen, seconds=5)
+    assert page.evaluate("document.querySelector('.tree').scrollTop") > 0
+
+
 def test_filters_change_what_is_shown_and_stand_in_the_address(page, base):
     goes(page, base)
     before = page.locator("h2 .soft").inner_text()

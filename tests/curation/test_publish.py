@@ -14,7 +14,6 @@ import pytest
 from catalog import artifact
 from curation import build, publish, recipe
 from tests.hub import TOKEN, Hub
-from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 REPO = "org/tree"
@@ -48,7 +47,7 @@ def client(hub, *args, xet=False, token=TOKEN, start=False):
                                stderr=subprocess.PIPE)  # fmt: skip
     if start:
         return running
-    out, err = running.communicate(timeout=PATIENCE_S)
+    out, err = running.communicate(timeout=120)
     return running.returncode, out, err
 
 

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from tests.hub import Hub
-from tests.patience import PATIENCE_S
 from tests.trainer import sets
 from training import export as program
 from training import text
@@ -203,5 +202,5 @@ def test_what_cannot_be_exported_is_said(tmp_path, exported, capsys):
     assert program.main([str(exported.parent), "--embeddings", "a/b"]) == 2
     env = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "x"}
     done = subprocess.run([sys.executable, "-m", "training.export", str(exported.parent), "--push", "org/model"], cwd=ROOT, env=env,
-                          capture_output=True, text=True, timeout=PATIENCE_S)  # fmt: skip
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
     assert done.returncode == 2 and "the Hub refused" in done.stderr

@@ -65,10 +65,8 @@ def _yunet_like() -> bytes:
     def constant(name, values, kind=np.float32):
         init.append(onnx.numpy_helper.from_array(np.asarray(values, kind), name))
 
-    constant(
-        "red", np.array([0, -1, 1], np.float32).reshape(1, 3, 1, 1) / 255
-    )  # of blue, green, red
-    constant("one_column", [1, -1, 1], np.int64)
+    redness = np.array([0, -1, 1], np.float32) / 255  # of blue, green, red
+    constant("red", redness.reshape(1, 3, 1, 1))
     nodes += [h.make_node("Conv", ["input", "red"], ["redness"]), h.make_node("Relu", ["redness"], ["seen"])]  # fmt: skip
     for n in (8, 16, 32):
         nodes += [h.make_node("AveragePool", ["seen"], [f"pool{n}"], kernel_shape=[n, n], strides=[n, n])]  # fmt: skip
